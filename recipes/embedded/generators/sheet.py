@@ -1,0 +1,95 @@
+"""A contact sheet of a generator: twenty samples with their questions and answers, to be looked at.
+
+python -m recipes.embedded.generators.sheet NAME OUT.png [--first SEED] [--split test]
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from recipes.embedded.generators import generators
+from recipes.embedded.materials import Materials
+from smolvlm.errors import InputError, SmolVLMError
+from smolvlm.types import ImagePart, Sample, TextPart
+from smolvlm.weights.cache import cache_folder
+
+COLUMNS, ROWS = 5, 4
+PICTURE, TEXT = 300, 150  # pixels: side of a picture, height of the words beneath
+LETTERS = 52  # characters of a line beneath
+
+
+def contact_sheet(samples: Sequence[Sample], face: ImageFont.FreeTypeFont) -> Image.Image:
+    """Up to `COLUMNS` x `ROWS` samples: their pictures, questions and answers, set in `face`."""
+    sheet = Image.new("RGB", (COLUMNS * (PICTURE + 10), ROWS * (PICTURE + TEXT)), (225, 225, 225))
+    draw = ImageDraw.Draw(sheet)
+    for number, sample in enumerate(samples[: COLUMNS * ROWS]):
+        left = number % COLUMNS * (PICTURE + 10) + 5
+        top = number // COLUMNS * (PICTURE + TEXT) + 5
+        strip = _strip(sample)
+        sheet.paste(strip, (left, top))
+        draw.multiline_text((left, top + PICTURE + 2), _words(sample), "black", face, spacing=1)
+    return sheet
+
+
+def _strip(sample: Sample) -> Image.Image:
+    """All pictures of a sample in one square."""
+    pictures = [
+        part.source
+        for message in sample.messages
+        for part in message.parts
+        if isinstance(part, ImagePart)
+    ]
+    per_row = 1 if len(pictures) == 1 else 2 if len(pictures) <= 4 else 4
+    side = PICTURE // per_row
+    square = Image.new("RGB", (PICTURE, PICTURE), (225, 225, 225))
+    for number, picture in enumerate(pictures):
+        small = picture.copy()
+        small.thumbnail((side - 2, side - 2), Image.Resampling.LANCZOS)
+        square.paste(small, (number % per_row * side, number // per_row * side))
+    return square
+
+
+def _words(sample: Sample) -> str:
+    """Questions and answers as lines; line breaks of an answer shown as `|`."""
+    lines = [sample.key]
+    for message in sample.messages:
+        text = " ".join(part.text for part in message.parts if isinstance(part, TextPart))
+        mark = "> " if message.role == "assistant" else ""
+        lines += textwrap.wrap(mark + text.strip().replace("\n", " | "), LETTERS)
+    return "\n".join(lines[:11])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m recipes.embedded.generators.sheet")
+    parser.add_argument("name")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--first", type=int, default=0, help="the first of twenty seeds")
+    parser.add_argument("--split", choices=("train", "test"), default="train")
+    parser.add_argument("--cache", type=Path, help="default: where smolvlm keeps its files")
+    options = parser.parse_args(arguments)
+    try:
+        known = generators()
+        if options.name not in known:
+            raise InputError(f"no generator {options.name!r}; there are {', '.join(known)}")
+        make = known[options.name]
+        materials = Materials.open((options.cache or cache_folder()) / "assets")
+        split = {"split": options.split} if "split" in inspect.signature(make).parameters else {}
+        seeds = range(options.first, options.first + COLUMNS * ROWS)
+        face = materials.font(materials.fonts("train", "sans-serif")[0].name, 12)
+        contact_sheet([make(materials, seed, **split) for seed in seeds], face).save(options.out)
+    except SmolVLMError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""From a drawing with an alpha channel to the square tile the network sees.
+
+A view is a pure function of (drawing, seed): the drawing is scaled, perhaps mirrored, and put
+somewhere on a plain background, never cut off. What the drawing shows is left to `pack`, what the
+network makes of it to `features`.
+"""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+WHITE_SHARE = 0.5  # of the backgrounds: most drawings that people show stand on white
+PALE_SHARE = 0.4  # of the backgrounds; the rest are dark greys
+SMALLEST_SHARE = 0.55  # of the tile's side that the drawing's longest side takes, at least
+
+
+def view(drawing: Image.Image, *, side: int, seed: int) -> NDArray[np.uint8]:
+    """One tile, uint8 (side, side, 3), of an RGBA drawing; the same seed gives the same tile."""
+    rng = random.Random(seed)
+    longest = round(side * rng.uniform(SMALLEST_SHARE, 1.0))
+    scale = longest / max(drawing.size)
+    width, height = (max(1, round(length * scale)) for length in drawing.size)
+    drawing = drawing.resize((width, height), Image.Resampling.LANCZOS)
+    if rng.random() < 0.5:
+        drawing = ImageOps.mirror(drawing)
+    tile = Image.new("RGB", (side, side), _background(rng))
+    place = (rng.randint(0, side - width), rng.randint(0, side - height))
+    tile.paste(drawing, place, drawing)
+    return np.asarray(tile)
+
+
+def blank(*, side: int, seed: int) -> NDArray[np.uint8]:
+    """A tile with nothing on it, uint8 (side, side, 3): any one colour."""
+    rng = random.Random(seed)
+    colour = (rng.randrange(256), rng.randrange(256), rng.randrange(256))
+    return np.asarray(Image.new("RGB", (side, side), colour))
+
+
+def _background(rng: random.Random) -> tuple[int, int, int]:
+    """White, a pale colour, or a dark grey."""
+    draw = rng.random()
+    if draw < WHITE_SHARE:
+        return 255, 255, 255
+    if draw < WHITE_SHARE + PALE_SHARE:
+        return rng.randint(170, 255), rng.randint(170, 255), rng.randint(170, 255)
+    grey = rng.randint(20, 110)
+    return grey, grey, grey

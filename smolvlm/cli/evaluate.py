@@ -1,0 +1,114 @@
+"""`smolvlm eval`: a suite of questions put to a model; results as JSON and as a table.
+
+In the --out folder: `answers.jsonl` (every answer, written as it comes; the same command goes on
+after a stop), `results.json` and `results.md`. What is asked and how it is scored is the business
+of `evaluation/`, how a suite is made its maker's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from smolvlm import api
+from smolvlm.cli.terminal import waiting
+from smolvlm.errors import InputError
+from smolvlm.evaluation.records import Records
+from smolvlm.evaluation.report import markdown
+from smolvlm.evaluation.run import QUICK, Extent, describe, evaluate
+from smolvlm.evaluation.run import Progress as Report
+from smolvlm.evaluation.suite import SUITE_FILE, Suite, read_suite
+from smolvlm.weights.cache import cache_folder
+from smolvlm.weights.reader import open_checkpoint
+
+EMBEDDED = "embedded"
+
+
+def run(
+    suite: str,
+    model: str,
+    out: Path,
+    *,
+    load: Mapping[str, Any],
+    tasks: Sequence[str],
+    extent: Extent,
+) -> None:
+    """Ask, score and write. `load` are keywords of `api.load`, `tasks` as in `Suite.select`."""
+    asked = read_suite(find_suite(suite))
+    chosen = asked.select(tasks)
+    with waiting("opening the model"):
+        assistant = api.load(model, **load)
+        head = header(asked, model, assistant)
+    records = Records.open(out, head)
+    with progress_bar() as progress:
+        results = evaluate(assistant, chosen, records, extent=extent, progress=progress)
+    extents = {"items": extent.items, "baseline_items": extent.baseline_items}
+    report = {**describe(**head, extent=extents), "tasks": results}
+    page = markdown(report)
+    text = json.dumps(report, indent=1, ensure_ascii=False)
+    (out / "results.json").write_text(text + "\n", encoding="utf-8")
+    (out / "results.md").write_text(page, encoding="utf-8")
+    print(page, end="")
+
+
+def find_suite(name: str) -> Path:
+    """The folder of a suite: `embedded` lies in the cache once it is built, others are paths."""
+    if name != EMBEDDED:
+        return Path(name)
+    folder = cache_folder("suites", EMBEDDED)
+    if not (folder / SUITE_FILE).exists():
+        raise InputError(
+            "the embedded suite is not built here; in the source tree of smolvlm run"
+            " `python -m recipes.embedded.suite build`, or give the folder of a suite"
+        )
+    return folder
+
+
+def choose_extent(*, quick: bool, limit: int | None) -> Extent:
+    """How much to ask: everything, a few items of each task, or so many."""
+    if quick and limit is not None:
+        raise InputError("--quick and --limit both say how many items are asked; give one of them")
+    if limit is None:
+        return QUICK if quick else Extent()
+    if limit < 1:
+        raise InputError(f"--limit is {limit}; wanted at least 1")
+    return Extent(items=limit, baseline_items=min(limit, Extent().baseline_items))
+
+
+def header(suite: Suite, model: str, assistant: api.Assistant) -> dict[str, dict[str, Any]]:
+    """Which suite and which model: answers of one run belong to one header."""
+    info = assistant.info()
+    engine = info.engine
+    return {
+        "suite": {"name": suite.name, "version": suite.version, "digest": suite.digest},
+        "model": {
+            "name": Path(model).name,
+            "fingerprint": open_checkpoint(info.folder).fingerprint,
+            "engine": f"{engine.name} {engine.precision} {engine.device} ({engine.library})",
+            "policy": str(info.policy),
+            "tile": info.tile,
+        },
+    }
+
+
+@contextmanager
+def progress_bar() -> Iterator[Report]:
+    """A bar on stderr that says which task is asked; nothing where stderr is no terminal."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        bar = bars.add_task("")
+        yield lambda what, done, total: bars.update(
+            bar, description=what, completed=done, total=total
+        )

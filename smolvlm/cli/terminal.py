@@ -1,0 +1,70 @@
+"""How every command speaks: consoles, one-line errors, exit codes, quiet endings.
+
+Exit codes: 0 done, 1 a check failed (`doctor`), 2 the user has to change something, 130 stopped by
+Ctrl-C, 141 the reader of the pipe went away. An exception that is none of the user's business keeps
+its traceback. What a command prints is its own concern.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from smolvlm.errors import SmolVLMError
+
+EXIT_CHECK_FAILED = 1
+EXIT_USER = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn what may end a command early into a line on stderr and an exit code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except SmolVLMError as error:
+        print_error(error)
+        raise typer.Exit(EXIT_USER) from None
+    except KeyboardInterrupt:
+        if sys.stderr.isatty():
+            typer.echo(err=True)  # the terminal has written ^C into the line
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except BrokenPipeError:
+        silence_stdout()
+        raise typer.Exit(EXIT_BROKEN_PIPE) from None
+
+
+@contextmanager
+def waiting(text: str, *, shown: bool = True) -> Iterator[None]:
+    """Something that moves on stderr meanwhile; nothing at all where stderr is no terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not shown or not console.is_terminal:
+        yield
+        return
+    with console.status(text):
+        yield
+
+
+def print_error(error: SmolVLMError) -> None:
+    """One line on stderr, whatever names and messages of others it quotes."""
+    typer.echo(f"error: {one_line(str(error))}", err=True)
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and without what a terminal would take for a command."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def silence_stdout() -> None:
+    """Nobody reads stdout any more: let the flush at exit go nowhere instead of complaining."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,143 @@
+"""Which engine runs: one table of choices, and one rule.
+
+The rule: the first row of `CHOICES` that fits what was asked and can run on this machine. Nothing
+heavy is imported before a row is tried; `smolvlm doctor` shows the table with the reason why each
+row can or cannot run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from smolvlm.config import ImageRules
+from smolvlm.engines.base import Engine
+from smolvlm.errors import CheckpointError, EngineError, InputError, UnknownNameError
+from smolvlm.weights.reader import Checkpoint
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to run a checkpoint.
+
+    package: what has to be importable. install: the pip requirement that brings it. reason: when
+    this row is the right one.
+    """
+
+    name: str
+    device: str
+    precision: str
+    package: str
+    install: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A choice and what keeps it from running here; None when it can run."""
+
+    choice: Choice
+    obstacle: str | None
+
+
+_TORCH = ("torch", "smolvlm[torch]")
+_OPENVINO = ("openvino", "smolvlm")
+CHOICES = (
+    Choice("openvino", "cpu", "bf16", *_OPENVINO, "fastest where the CPU computes in bfloat16"),
+    Choice("openvino", "cpu", "f32", *_OPENVINO, "fastest on other CPUs, and the exact one"),
+    Choice("torch", "cuda", "bf16", *_TORCH, "for an NVIDIA GPU"),
+    Choice("torch", "cpu", "f32", *_TORCH, "the readable reference"),
+    Choice("torch", "cpu", "bf16", *_TORCH, "half the memory of the reference"),
+)
+
+
+def create_engine(
+    checkpoint: Checkpoint,
+    rules: ImageRules,
+    *,
+    engine: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+) -> Engine:
+    """Build an engine for a checkpoint; what is None is chosen by the rule of this module.
+
+    `UnknownNameError`: no such engine or precision. `EngineError`: it cannot run here.
+    `CheckpointError`: the checkpoint's files disagree about the tile.
+    """
+    if threads is not None and threads < 1:
+        raise InputError(f"threads is {threads}; wanted at least 1")
+    side = checkpoint.config.vision.image_size
+    if rules.tile != side:
+        raise CheckpointError(
+            f"{checkpoint.folder}: preprocessor_config.json cuts tiles of {rules.tile} pixels, "
+            f"config.json wants {side}; the files are of different models"
+        )
+    return _build(choose(engine, precision), checkpoint, rules, threads)
+
+
+def choose(engine: str | None = None, precision: str | None = None) -> Choice:
+    """The first row that fits and can run; errors as in `create_engine`."""
+    rows = fitting(engine, precision)
+    obstacles = []
+    for row in rows:
+        obstacle = _obstacle(row)
+        if obstacle is None:
+            return row
+        obstacles.append(obstacle)
+    asked = " ".join(word for word in (engine, precision) if word) or "any engine"
+    raise EngineError(f"{asked} cannot run here: {'; '.join(dict.fromkeys(obstacles))}")
+
+
+def fitting(engine: str | None, precision: str | None) -> tuple[Choice, ...]:
+    """The rows with these names; `UnknownNameError` lists what there is. Imports nothing."""
+    if engine not in (None, *(row.name for row in CHOICES)):
+        raise UnknownNameError(
+            f"there is no engine {engine!r}; there are {_list(row.name for row in CHOICES)}"
+        )
+    rows = tuple(row for row in CHOICES if engine in (None, row.name))
+    fits = tuple(row for row in rows if precision in (None, row.precision))
+    if not fits:
+        lacking = f"{engine} has no" if engine else "no engine has a"
+        raise UnknownNameError(
+            f"{lacking} precision {precision!r}; there are {_list(row.precision for row in rows)}"
+        )
+    return fits
+
+
+def explain_choices() -> list[Explanation]:
+    """Every row in the order of choice, and whether it can run here. Imports what is installed."""
+    return [Explanation(row, _obstacle(row)) for row in CHOICES]
+
+
+def _list(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(words))
+
+
+def _obstacle(row: Choice) -> str | None:
+    """Why a row cannot run here, and what to do about it; None when it can."""
+    if find_spec(row.package) is None:
+        return f"{row.package} is not installed (pip install '{row.install}')"
+    if row.name == "openvino":
+        from smolvlm.engines.openvino_compile import runnable_precisions
+
+        if row.precision not in runnable_precisions():
+            return f"this CPU has no {row.precision} instructions (use --precision f32)"
+    if row.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            return f"PyTorch {torch.__version__} sees no CUDA device"
+    return None
+
+
+def _build(row: Choice, checkpoint: Checkpoint, rules: ImageRules, threads: int | None) -> Engine:
+    if row.name == "openvino":
+        from smolvlm.engines.openvino import OpenVINOEngine
+
+        return OpenVINOEngine(checkpoint, rules, precision=row.precision, threads=threads)
+    from smolvlm.engines.torch import TorchEngine
+
+    return TorchEngine(
+        checkpoint, rules, device=row.device, precision=row.precision, threads=threads
+    )

@@ -1,0 +1,68 @@
+"""The results of a suite as one Markdown table; nothing is computed here.
+
+Made from the JSON object that `run.py` gives, so that a committed result can be shown again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+HEAD = (
+    "| task | what | n | metric | score | 95 % | grey | shuffled | chance | target | learnt |",
+    "|---|---|---|---|---|---|---|---|---|---|---|",
+)
+NOTE = """\
+Grey: the same questions about plain grey pictures. Shuffled: about the picture of another item.
+Chance: guessing, or the best constant answer. Learnt: better than grey by more than both intervals.
+cer, wer, mae and perplexity are better when smaller.
+"""
+AS_NUMBERS = ("mae", "perplexity")  # every other metric is a share
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The page: a line about the run, the table, and what its columns mean."""
+    rows = [row for task in report["tasks"] for row in _rows(task)]
+    return "\n".join([_headline(report), "", *HEAD, *rows, "", NOTE])
+
+
+def _headline(report: Mapping[str, Any]) -> str:
+    suite, model = report["suite"], report["model"]
+    seconds = sum(task["seconds"] for task in report["tasks"])
+    return (
+        f"Suite {suite['name']} {suite['version']}, model {model['name']} on {model['engine']}, "
+        f"smolvlm {report['versions']['smolvlm']}, {report['date']}: "
+        f"{sum(task['n'] for task in report['tasks'])} items in {seconds / 60:.1f} minutes"
+        " (baselines not counted)."
+    )
+
+
+def _rows(task: Mapping[str, Any]) -> list[str]:
+    """One line a metric; what belongs to the task stands in the first."""
+    lines = []
+    for index, (metric, scores) in enumerate(task["metrics"].items()):
+        real, first = scores["real"], index == 0
+        interval = f"{_cell(metric, real['low'])}-{_cell(metric, real['high'])}" if real else ""
+        cells = [
+            task["name"] if first else "",
+            task["title"] if first else "",
+            f"{task['n']}" if first else "",
+            metric,
+            *(_value(metric, real), interval),
+            *(_value(metric, scores[name]) for name in ("grey", "shuffled")),
+            _cell(metric, scores["chance"]),
+            _cell(metric, task["target"]) if first else "",
+            {True: "yes", False: "no", None: ""}[task["learnt"]] if first else "",
+        ]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return lines
+
+
+def _value(metric: str, estimate: Mapping[str, float] | None) -> str:
+    return _cell(metric, estimate["value"] if estimate else None)
+
+
+def _cell(metric: str, number: float | None) -> str:
+    if number is None:
+        return ""
+    return f"{number:.2f}" if metric in AS_NUMBERS else f"{number:.1%}"

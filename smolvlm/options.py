@@ -1,0 +1,125 @@
+"""The keywords of the Python face, checked: how a model is opened and how it answers.
+
+Keywords come from people, command lines and JSON, so an unknown one is an error that names the
+nearest, and a contradiction is found before anything is fetched. What each generation setting does
+is in `types.py`; which engines and precisions there are is `engines/choose.py`'s business.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+
+from smolvlm.errors import InputError, UnknownNameError
+from smolvlm.types import GenerationSettings
+
+if TYPE_CHECKING:
+    from smolvlm.processing.split import SplitPolicy
+
+POLICIES = ("budget", "reference")
+
+Settings = TypeVar("Settings")
+
+
+class LoadOptions(TypedDict, total=False):
+    """The keywords of `load` and `explain`; `Options` says what they mean."""
+
+    engine: str | None
+    precision: str | None
+    policy: str
+    max_tiles: int | None
+    max_visual_tokens: int | None
+    revision: str | None
+    offline: bool | None
+    threads: int | None
+    allow_urls: bool
+
+
+class GenerationOptions(TypedDict, total=False):
+    """The keywords of every call that answers; `types.GenerationSettings` says what they mean."""
+
+    max_new_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    seed: int | None
+    stop: str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a model is opened.
+
+    engine, precision: None takes the best there is here (`engines/choose.py` lists them).
+    policy: "budget" never enlarges a picture and keeps to max_tiles / max_visual_tokens a picture;
+    "reference" splits as the published processor does, and has no budget.
+    revision, offline: which version on the hub, and whether it may be asked (None: the environment
+    decides). threads: CPU threads, None for all. allow_urls: whether pictures may be fetched.
+    """
+
+    engine: str | None = None
+    precision: str | None = None
+    policy: str = "budget"
+    max_tiles: int | None = None
+    max_visual_tokens: int | None = None
+    revision: str | None = None
+    offline: bool | None = None
+    threads: int | None = None
+    allow_urls: bool = False
+
+    def __post_init__(self) -> None:
+        threads = self.threads
+        if threads is None:
+            return
+        if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+            raise InputError(
+                f"threads is {threads!r}; wanted a whole number of at least 1, or None"
+            )
+
+    def split_policy(self) -> SplitPolicy:
+        """The splitter's policy; `InputError` when the options contradict each other."""
+        from smolvlm.processing.split import BudgetPolicy, ReferencePolicy
+
+        budget = (self.max_tiles, self.max_visual_tokens)
+        if self.policy not in POLICIES:
+            raise UnknownNameError(
+                f"there is no policy named {self.policy!r}; known: {', '.join(POLICIES)}"
+            )
+        if self.policy == "budget":
+            return BudgetPolicy() if budget == (None, None) else BudgetPolicy(*budget)
+        if budget != (None, None):
+            raise InputError(
+                "the reference policy splits as published and has no budget; leave out max_tiles "
+                "and max_visual_tokens, or choose policy 'budget'"
+            )
+        return ReferencePolicy()
+
+
+def read_generation(given: Mapping[str, Any]) -> GenerationSettings:
+    """Keywords as `GenerationSettings`; `stop` may be one string or any sequence of them."""
+    stop = given.get("stop", ())
+    if isinstance(stop, str):
+        given = {**given, "stop": (stop,)}
+    elif isinstance(stop, list):
+        given = {**given, "stop": tuple(stop)}
+    return _read_keywords(GenerationSettings, given, "generation setting")
+
+
+def read_load(given: Mapping[str, Any]) -> Options:
+    """Keywords as `Options`."""
+    return _read_keywords(Options, given, "option")
+
+
+def _read_keywords(kind: type[Settings], given: Mapping[str, Any], what: str) -> Settings:
+    """A settings dataclass from keywords; `InputError` for an unknown one names the nearest."""
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise InputError(f"there is no {what} named {name!r}; {hint}")
+    return kind(**given)

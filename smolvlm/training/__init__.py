@@ -1,0 +1,1 @@
+"""Training: stages, mixtures and the loop, on one core, one GPU or many (extra `train`)."""

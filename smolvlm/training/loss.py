@@ -1,0 +1,90 @@
+"""From a batch to the loss of each learned token: the forward pass of training.
+
+The tower runs without a graph where it is frozen, logits are made for learned positions only, and
+long batches make them piece by piece, so that memory follows the answers and not the prompt times
+the vocabulary. Sums and means over samples, tasks and processes are `trainer.py`'s business.
+
+Letters: B samples, L tokens, n learned ones, N tiles, K visual tokens, H text width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from smolvlm.config import ImageRules
+from smolvlm.model.segments import Segments
+from smolvlm.model.smolvlm import SmolVLM
+from smolvlm.processing.pixels import normalization_table
+from smolvlm.training.collate import NO_LOSS, Batch
+
+TILES_AT_ONCE = 16  # through a frozen tower; more saves no time and takes memory
+LOGITS_AT_ONCE = 1024  # rows of the vocabulary's width, float32: 200 MB
+
+
+def token_losses(
+    model: SmolVLM, batch: Batch, rules: ImageRules, *, neftune: float = 0.0
+) -> Tensor:
+    """The cross-entropy of every learned token, in reading order: float32 (n,)."""
+    features = visual_tokens(model, batch.tiles, rules) if len(batch.tiles) else None  # (K, H)
+    x = model.embed(batch.ids, features)  # (B, L, H)
+    if neftune:
+        x = _with_noise(x, batch, neftune)
+    segments = Segments.of(batch.lengths, x.device) if batch.packed else None
+    hidden = model.text_model(x, attention_mask=batch.attention_mask, segments=segments)
+    learned = batch.targets != NO_LOSS  # (B, L)
+    return _cross_entropy(model, hidden[learned], batch.targets[learned])  # (n, H), (n,)
+
+
+def visual_tokens(model: SmolVLM, tiles: Tensor, rules: ImageRules) -> Tensor:
+    """Tiles uint8 (N, S, S, 3) -> the rows that take the place of `<image>` tokens, (K, H)."""
+    table = torch.from_numpy(normalization_table(rules)).to(tiles.device)  # (3, 256)
+    if any(parameter.requires_grad for parameter in model.vision_model.parameters()):
+        patches = model.vision_model(_pixels(tiles, table))  # (N, P, D)
+    else:
+        with torch.no_grad():
+            pieces = [
+                model.vision_model(_pixels(t, table)) for t in torch.split(tiles, TILES_AT_ONCE)
+            ]
+            patches = torch.cat(pieces)  # (N, P, D)
+    tokens: Tensor = model.connector(patches)  # (N, T, H)
+    return tokens.flatten(0, 1)  # (K, H)
+
+
+def sample_sums(losses: Tensor, batch: Batch) -> Tensor:
+    """Summed loss of each sample: float32 (B,), detached."""
+    sums = torch.zeros(len(batch.lengths), device=losses.device)  # (B,)
+    return sums.index_add(0, batch.owners, losses.detach())
+
+
+def _pixels(tiles: Tensor, table: Tensor) -> Tensor:
+    """The rule of `processing/pixels.py` by its own table: float32 (N, 3, S, S)."""
+    channels = [table[c][tiles[..., c].long()] for c in range(3)]  # 3 x (N, S, S)
+    return torch.stack(channels, dim=1)  # (N, 3, S, S)
+
+
+def _with_noise(x: Tensor, batch: Batch, alpha: float) -> Tensor:
+    """NEFTune: uniform noise of alpha / sqrt(L * H) on every embedding of a sample."""
+    width = x.shape[-1]
+    if batch.packed:
+        lengths = torch.tensor(batch.lengths, device=x.device)
+        own = lengths.repeat_interleave(lengths)[None]  # (1, L)
+    else:
+        own = torch.tensor(batch.lengths, device=x.device)[:, None]  # (B, 1)
+    size = alpha / (own * width).float().sqrt()  # (B, L) or (B, 1)
+    return x + (torch.empty_like(x).uniform_(-1, 1) * size[..., None]).to(x.dtype)
+
+
+def _cross_entropy(model: SmolVLM, hidden: Tensor, targets: Tensor) -> Tensor:
+    """Hidden states (n, H) and the tokens they should say (n,) -> float32 (n,)."""
+
+    def piece(rows: Tensor, wanted: Tensor) -> Tensor:
+        return F.cross_entropy(model.head(rows).float(), wanted, reduction="none")
+
+    if len(hidden) <= LOGITS_AT_ONCE:
+        return piece(hidden, targets)
+    # The logits of a piece are made again for the backward pass instead of being kept.
+    pairs = zip(*(torch.split(x, LOGITS_AT_ONCE) for x in (hidden, targets)), strict=True)
+    return torch.cat([checkpoint(piece, *pair, use_reentrant=False) for pair in pairs])
