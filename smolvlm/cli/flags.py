@@ -177,6 +177,94 @@ MaxFileMb = Annotated[
     typer.Option(metavar="MB", help="Largest file of a checkpoint, for places with a limit."),
 ]
 
+Clip = Annotated[
+    str,
+    typer.Argument(
+        metavar="CLIP",
+        help="A clip (mp4, webm, mkv, mov, avi, gif, animated webp) or a folder of pictures.",
+        show_default=False,
+    ),
+]
+ClipQuestion = Annotated[
+    str | None,
+    typer.Argument(metavar="QUESTION", help="In quotes; without one the clip is described."),
+]
+Frames = Annotated[
+    int | None,
+    typer.Option("--frames", metavar="N", help="Most frames to look at. [default: as published]"),
+]
+Fps = Annotated[
+    float | None,
+    typer.Option("--fps", metavar="N", help="Frames a second to look at. [default: as published]"),
+]
+Start = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Begin here: 90, 10s, 1m30s or 00:01:30.")
+]
+End = Annotated[str | None, typer.Option(metavar="TIME", help="End here, written as --start.")]
+Sampling = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help="Which frames: reference (as published), uniform, fps, scene (where something changed)"
+        " or cinepile (the published protocol of that benchmark). [default: reference]",
+    ),
+]
+Average = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Make one frame of N neighbours, the mean of their pixels."),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(metavar="N", help="Frames a second of a folder of pictures. [default: 1]"),
+]
+Window = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Most frames in one prompt; a clip of more is looked at in windows, with what was seen"
+        " before carried along. [default: as many as fit]",
+    ),
+]
+Every = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Answer for each stretch of this length, such as 10s."),
+]
+OutFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="With --every: write the answers to a .jsonl, .srt or .vtt file; may be repeated.",
+    ),
+]
+ClipJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="One JSON object: answer, times and windows; with --every one a line for each answer.",
+    ),
+]
+About = Annotated[
+    str, typer.Option(metavar="TEXT", help="What you want to see.", show_default=False)
+]
+HighlightFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--out", metavar="FOLDER", help="Where the result goes. [default: CLIP-highlights]"
+    ),
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Most to keep in all. [default: all above the threshold]"),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(metavar="P", help="Least probability that a segment shows it. [default: 0.5]"),
+]
+SegmentLength = Annotated[
+    str | None, typer.Option("--every", metavar="TIME", help="Length of a segment. [default: 10s]")
+]
+
 
 def given(**values: Any) -> dict[str, Any]:
     """The keywords that were given: those that are neither None, False nor an empty list."""

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from smolvlm import __version__
-from smolvlm.cli import flags
+from smolvlm.cli import flags, video
 from smolvlm.cli.flags import given
 from smolvlm.cli.terminal import EXIT_CHECK_FAILED, reported
 
@@ -135,6 +135,10 @@ def chat(
                 min_p=min_p, repetition_penalty=repetition_penalty, seed=seed, stop=stop,
             ),
         )  # fmt: skip
+
+
+app.command()(video.video)
+app.command()(video.highlights)
 
 
 @app.command()

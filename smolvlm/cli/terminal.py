@@ -1,4 +1,4 @@
-"""How every command speaks: consoles, one-line errors, exit codes, quiet endings.
+"""How every command speaks: consoles, one-line errors and warnings, exit codes, quiet endings.
 
 Exit codes: 0 done, 1 a check failed (`doctor`), 2 the user has to change something, 130 stopped by
 Ctrl-C, 141 the reader of the pipe went away. An exception that is none of the user's business keeps
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
@@ -24,9 +26,14 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn what may end a command early into a line on stderr and an exit code."""
+    """Turn what may end a command early into a line on stderr and an exit code.
+
+    Warnings become lines on stderr too; Python's filters decide which are shown.
+    """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = print_warning
+            yield
         sys.stdout.flush()
     except SmolVLMError as error:
         print_error(error)
@@ -51,6 +58,46 @@ def waiting(text: str, *, shown: bool = True) -> Iterator[None]:
         return
     with console.status(text):
         yield
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr: call it with what is done, how many are, of how many.
+
+    Nothing where stderr is no terminal. What is printed meanwhile appears above it.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    progress = Progress(
+        *columns,
+        console=console,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),  # what goes into a file or a pipe stays on its way
+        transient=True,
+    )
+    with progress as bars:
+        bar = bars.add_task("")
+        yield lambda what, done, total: bars.update(
+            bar, description=what, completed=done, total=total
+        )
+
+
+def say(text: str) -> None:
+    """A line on stderr about what is on stdout."""
+    typer.echo(text, err=True)
+
+
+def print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """One line on stderr; the form is that of `warnings.showwarning`."""
+    typer.echo(f"warning: {one_line(str(message))}", err=True)
 
 
 def print_error(error: SmolVLMError) -> None:

@@ -12,12 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smolvlm.config import ModelConfig
+
+# Keys and values outside an engine: `0.keys`, `0.values`, `1.keys`, ... , float32 (G, L, W) each,
+# with G key/value heads of width W and L tokens.
+KVArrays = dict[str, NDArray[np.float32]]
 
 
 class KVState(Protocol):
@@ -34,6 +38,19 @@ class KVState(Protocol):
 
     def close(self) -> None:
         """Give the memory back; the state may not be used afterwards."""
+        ...
+
+
+@runtime_checkable
+class PortableState(KVState, Protocol):
+    """A conversation whose keys and values can leave the engine and come back, bit for bit."""
+
+    def export(self, length: int) -> KVArrays:
+        """The keys and values of the first `length` tokens."""
+        ...
+
+    def restore(self, arrays: KVArrays) -> None:
+        """Put exported keys and values into an empty conversation."""
         ...
 
 

@@ -18,7 +18,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from smolvlm.config import ImageRules, ModelConfig
-from smolvlm.engines.base import EngineInfo, KVState, Step
+from smolvlm.engines.base import EngineInfo, KVArrays, KVState, Step
 from smolvlm.engines.openvino_compile import PRECISIONS, Compiler
 from smolvlm.errors import UnknownNameError
 from smolvlm.weights.names import EMBEDDING
@@ -56,6 +56,22 @@ class OpenVINOState:
         self._visible[kept] = True
         if len(self._visible) - length > MAX_FORGOTTEN:
             self._rewrite(kept)
+
+    def export(self, length: int) -> KVArrays:
+        """The keys and values of the first `length` tokens; see `PortableState`."""
+        kept = np.flatnonzero(self._visible)[:length]
+        return {
+            _outside(variable.name): variable.state.data[0][:, kept]  # (1, G, C, W) -> (G, L, W)
+            for variable in self._request.query_state()
+        }
+
+    def restore(self, arrays: KVArrays) -> None:
+        """Put exported keys and values into this empty conversation."""
+        assert self.length == 0, self.length
+        for variable in self._request.query_state():
+            held = arrays[_outside(variable.name)][None]  # (G, L, W) -> (1, G, L, W)
+            variable.state = ov.Tensor(np.ascontiguousarray(held))
+        self._visible = np.ones(held.shape[2], dtype=np.bool_)  # (C,)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -189,6 +205,12 @@ class OpenVINOEngine:
         if step.features is not None:
             embeddings[visual] = step.features
         return embeddings
+
+
+def _outside(variable: str) -> str:
+    """`text_model.layers.3.self_attn.keys` -> `3.keys`, as `KVArrays` names it."""
+    *_, layer, _, side = variable.split(".")
+    return f"{layer}.{side}"
 
 
 def _own(state: KVState) -> OpenVINOState:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from smolvlm.config import ImageRules, ModelConfig
-from smolvlm.engines.base import EngineInfo, KVState, Step
+from smolvlm.engines.base import EngineInfo, KVArrays, KVState, Step
 from smolvlm.errors import EngineError, UnknownNameError
 from smolvlm.model.cache import Cache, JoinedCache, KVCache
 from smolvlm.model.smolvlm import SmolVLM
@@ -48,6 +48,23 @@ class TorchState:
     def truncate(self, length: int) -> None:
         """Forget every token from position `length` on."""
         self.cache.truncate(length)
+
+    def export(self, length: int) -> KVArrays:
+        """The keys and values of the first `length` tokens; see `PortableState`."""
+        names = ("keys", "values")
+        return {
+            f"{layer}.{name}": _to_numpy(held[0])  # (1, G, L, W) -> (G, L, W)
+            for layer, pair in enumerate(self.cache.held(length))
+            for name, held in zip(names, pair, strict=True)
+        }
+
+    def restore(self, arrays: KVArrays) -> None:
+        """Put exported keys and values into this empty conversation."""
+        assert self.length == 0, self.length
+        for layer in range(len(arrays) // 2):
+            pair = (torch.from_numpy(arrays[f"{layer}.{name}"]) for name in ("keys", "values"))
+            self.cache.append(layer, *(side[None] for side in pair))  # (G, L, W) -> (1, G, L, W)
+        self.cache.advance(arrays["0.keys"].shape[1])
 
     def close(self) -> None:
         """Give the memory back."""

@@ -3,12 +3,11 @@
 A chat sends its whole history with every turn. Keys and values of the common beginning need not be
 computed again, but equal ids are not enough: every picture has the same `<image>` ids. So positions
 are compared by *keys*: the id itself, or, for a visual token, a negative digest of its tile.
-Running the rest is `generate.py`'s business; who keeps a `Memory` between turns is the caller's.
+Running the rest is `generate.py`'s business; which memory is kept for whom is `prefixes.py`'s.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -18,28 +17,42 @@ from numpy.typing import NDArray
 
 from smolvlm.config import ModelConfig
 from smolvlm.engines.base import Engine, KVState
+from smolvlm.engines.feature_cache import tile_key
 
 Ids = NDArray[np.int64]
 Tiles = NDArray[np.uint8]
 
 
-@dataclass
+@dataclass(eq=False)
 class Memory:
-    """A conversation's KV state and the keys of the positions it holds."""
+    """A conversation's KV state and the keys of the positions it holds.
+
+    prompt: how many of the positions were a prompt; what follows them was answered.
+    """
 
     state: KVState
     keys: list[int] = field(default_factory=list)
+    prompt: int = 0
 
     def keep_common(self, keys: Sequence[int]) -> int:
-        """Forget what differs from a prompt with these keys; returns how many positions stay.
+        """Forget what differs from a prompt with these keys; returns how many positions stay."""
+        common = self.common(keys)
+        self.forget(common)
+        self.prompt = len(keys)
+        return common
+
+    def common(self, keys: Sequence[int]) -> int:
+        """How many positions a prompt with these keys could take over.
 
         At least the prompt's last position is always left to do, since its logits are wanted.
         """
         pairs = zip(self.keys, keys[:-1], strict=False)
-        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        self.state.truncate(common)
-        del self.keys[common:]
-        return common
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    def forget(self, length: int) -> None:
+        """Forget every position from `length` on."""
+        self.state.truncate(length)
+        del self.keys[length:]
 
     def extend(self, keys: Iterable[int]) -> None:
         """Note positions that the engine has just stepped."""
@@ -55,18 +68,14 @@ def position_keys(token_ids: Ids, tiles: Tiles, config: ModelConfig) -> list[int
 
     token_ids: int64 (L,). tiles: uint8 (n, S, S, 3), whose n * T visual tokens stand in the prompt.
     """
-    keys = token_ids.copy()  # (L,)
-    digests = [_digest(tile) for tile in tiles]
-    keys[token_ids == config.image_token_id] = np.repeat(
-        np.array(digests, dtype=np.int64), config.tokens_per_tile
-    )  # (n * T,)
-    return [int(key) for key in keys]
-
-
-def _digest(tile: Tiles) -> int:
-    """A negative 63-bit number that stands for the pixels of one tile uint8 (S, S, 3)."""
-    raw = hashlib.blake2b(np.ascontiguousarray(tile).tobytes(), digest_size=8).digest()
-    return -1 - (int.from_bytes(raw, "little") >> 1)
+    keys: list[int] = token_ids.tolist()  # (L,)
+    # 256 bits: nobody can draw a picture that is taken for another one.
+    digests = [-1 - int.from_bytes(tile_key(tile), "little") for tile in tiles]
+    shown = np.repeat(np.arange(len(tiles)), config.tokens_per_tile)  # (n * T,)
+    places = np.flatnonzero(token_ids == config.image_token_id)  # (n * T,)
+    for place, tile in zip(places.tolist(), shown.tolist(), strict=True):
+        keys[place] = digests[tile]
+    return keys
 
 
 def missing_tiles(token_ids: Ids, tiles: Tiles, held: int, config: ModelConfig) -> Tiles:

@@ -1,6 +1,7 @@
-"""How much a picture may cost before it is refused; every refusal names the limit it met.
+"""How much a picture or clip may cost before it is refused; every refusal names the limit it met.
 
-Pure data, shared by `images.py` (what is decoded) and `fetch.py` (what is downloaded).
+Pure data, shared by `images.py` and `videos.py` (what is decoded) and `fetch.py` (what is
+downloaded).
 """
 
 from __future__ import annotations
@@ -31,3 +32,25 @@ class ImageLimits:
 
 
 DEFAULT_LIMITS = ImageLimits()
+
+
+@dataclass(frozen=True)
+class VideoLimits(ImageLimits):
+    """Upper bounds for one clip.
+
+    max_pixels: of one frame. max_bytes, seconds: of a clip that is downloaded, or given as bytes;
+    a file is read piece by piece and may be of any size. max_decoded: frames that may be decoded
+    for one call of `Video.read`; it is met where a clip has few frames to begin decoding at.
+    """
+
+    max_bytes: int = 2**30
+    seconds: float = 300.0
+    max_decoded: int = 100_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_decoded < 1:
+            raise InputError(f"max_decoded is {self.max_decoded!r}; wanted a number above 0")
+
+
+DEFAULT_VIDEO_LIMITS = VideoLimits()

@@ -92,6 +92,10 @@ class KVCache:
         """Count `tokens` new tokens for every sample."""
         self._lengths = [length + tokens for length in self._lengths]
 
+    def held(self, length: int) -> list[tuple[Tensor, Tensor]]:
+        """The keys and values (B, G, length, W) of every layer; views, not copies."""
+        return [(keys[:, :, :length], values[:, :, :length]) for keys, values in self._buffers]
+
     def truncate(self, length: int, sample: int = 0) -> None:
         """Forget the tokens of one sample from position `length` on."""
         assert 0 <= length <= self._lengths[sample], (length, self._lengths[sample])

@@ -101,14 +101,18 @@ def attend(
 def attend_plainly(
     queries: Tensor, keys: Tensor, values: Tensor, *, mask: Tensor | None, causal: bool
 ) -> Tensor:
-    """What the fused call computes, in plain products with a float32 softmax: (B, A, L, W)."""
+    """What the fused call computes, in plain products: (B, A, L, W).
+
+    Scores and their softmax are kept in the dtype of the queries, as in the published classes'
+    plain form; PyTorch sums the softmax in float32 whatever that is.
+    """
     shared = queries.shape[1] // keys.shape[1]
     keys, values = (x.repeat_interleave(shared, dim=1) for x in (keys, values))  # (B, A, T, W)
-    scores = (queries @ keys.transpose(2, 3)).float() * queries.shape[-1] ** -0.5  # (B, A, L, T)
+    scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(2, 3)  # (B, A, L, T)
     if causal:
         rows, cols = scores.shape[2:]
         mask = torch.ones(rows, cols, dtype=torch.bool, device=scores.device).tril()
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
-    mixed: Tensor = scores.softmax(-1).type_as(values) @ values
+    mixed: Tensor = scores.softmax(-1) @ values
     return mixed

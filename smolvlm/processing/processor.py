@@ -1,13 +1,13 @@
 """Conversations to `ModelInputs`: the one place where words, plans and pixels come together.
 
 Reads a model folder's small files and never its weights, so `plan` can explain a prompt before
-anything large is opened. Opening pictures is left to `media/` (and `messages.load_pictures`),
-running the model to the engines.
+anything large is opened. How pictures are opened is left to `media/`, how clips are sampled to
+`clips.py`, running the model to the engines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from smolvlm.config import ImageRules, ModelConfig, read_json
+from smolvlm.config import ImageRules, ModelConfig, VideoRules, read_json
 from smolvlm.errors import CheckpointError, ContextLengthError, InputError
+from smolvlm.media.limits import DEFAULT_LIMITS, DEFAULT_VIDEO_LIMITS, ImageLimits, VideoLimits
+from smolvlm.media.videos import open_video
+from smolvlm.processing.clips import Clip, open_clip
+from smolvlm.processing.context import advise, advise_on_clips
+from smolvlm.processing.messages import load_pictures
 from smolvlm.processing.pixels import cut_tiles
 from smolvlm.processing.prompt import ChatTemplate, expand, image_text
 from smolvlm.processing.split import BudgetPolicy, SplitPolicy, plan_split
 from smolvlm.processing.tokenizer import Tokenizer
-from smolvlm.types import ImagePart, ImagePlan, Message, ModelInputs
+from smolvlm.types import ImagePart, ImagePlan, Message, ModelInputs, VideoOptions, VideoPart
 
 Conversation = Sequence[Message]
 
@@ -39,27 +44,53 @@ class PicturePlan:
 
 
 @dataclass(frozen=True)
+class ClipPlan:
+    """One clip of a prompt.
+
+    plan: how each frame becomes a tile. times: when the chosen frames begin, in seconds; stamps:
+    the same as the prompt says it; duration: of the whole clip. visual_tokens: its `<image>`
+    tokens; prompt_tokens: those and the words around them.
+    """
+
+    name: str
+    plan: ImagePlan
+    times: tuple[float, ...]
+    stamps: tuple[str, ...]
+    duration: float
+    visual_tokens: int
+    prompt_tokens: int
+
+    @property
+    def frames(self) -> int:
+        """How many frames were chosen; each is one tile."""
+        return len(self.times)
+
+
+@dataclass(frozen=True)
 class PromptPlan:
     """What a conversation will cost, known without weights."""
 
     pictures: tuple[PicturePlan, ...]
     prompt_tokens: int
     max_positions: int
+    clips: tuple[ClipPlan, ...] = ()
 
     @property
     def tiles(self) -> int:
-        """Tiles of all pictures, global views included."""
-        return sum(picture.plan.num_tiles for picture in self.pictures)
+        """Tiles of all pictures, global views included, and of all clips."""
+        pictures = sum(picture.plan.num_tiles for picture in self.pictures)
+        return pictures + sum(clip.frames for clip in self.clips)
 
     @property
     def visual_tokens(self) -> int:
-        """Visual tokens of all pictures."""
-        return sum(picture.visual_tokens for picture in self.pictures)
+        """Visual tokens of all pictures and clips."""
+        return sum(shown.visual_tokens for shown in (*self.pictures, *self.clips))
 
     @property
     def text_tokens(self) -> int:
-        """Tokens of the prompt that belong to no picture."""
-        return self.prompt_tokens - sum(picture.prompt_tokens for picture in self.pictures)
+        """Tokens of the prompt that belong to no picture and no clip."""
+        shown = (*self.pictures, *self.clips)
+        return self.prompt_tokens - sum(one.prompt_tokens for one in shown)
 
 
 class Processor:
@@ -73,7 +104,9 @@ class Processor:
         *,
         template: ChatTemplate,
         policy: SplitPolicy | None = None,
+        video: VideoRules | None = None,
     ) -> None:
+        """video: how clips are sampled; None for a checkpoint made for pictures only."""
         if rules.tile != config.vision.image_size:
             raise CheckpointError(
                 f"preprocessor_config.json cuts tiles of {rules.tile} pixels, config.json has a"
@@ -81,6 +114,7 @@ class Processor:
             )
         self.config = config
         self.rules = rules
+        self.video = video
         self.tokenizer = tokenizer
         self.template = template
         policy = BudgetPolicy() if policy is None else policy
@@ -106,24 +140,73 @@ class Processor:
             Tokenizer.from_folder(folder, config),
             template=ChatTemplate.from_folder(folder),
             policy=policy,
+            video=VideoRules.from_folder(folder),
         )
+
+    def open(
+        self,
+        messages: Conversation,
+        *,
+        limits: ImageLimits = DEFAULT_LIMITS,
+        video_limits: VideoLimits = DEFAULT_VIDEO_LIMITS,
+        allow_url: bool = False,
+    ) -> tuple[Message, ...]:
+        """The same conversation with every picture an RGB PIL image and every clip a `Clip`.
+
+        The clips of one message share the number of frames that the checkpoint names. What is open
+        already stays as it is. `MediaError` or `InputError` for what cannot be used.
+        """
+        return tuple(
+            self._with_clips(message, video_limits, allow_url=allow_url)
+            for message in load_pictures(messages, limits=limits, allow_url=allow_url)
+        )
+
+    def _with_clips(self, message: Message, limits: VideoLimits, *, allow_url: bool) -> Message:
+        share = sum(isinstance(part, VideoPart) for part in message.parts)
+        parts = (
+            VideoPart(self._clip(part, share, limits, allow_url=allow_url), part.options)
+            if isinstance(part, VideoPart)
+            else part
+            for part in message.parts
+        )
+        return Message(message.role, tuple(parts))
+
+    def _clip(self, part: VideoPart, share: int, limits: VideoLimits, *, allow_url: bool) -> Clip:
+        if isinstance(part.source, Clip):
+            if (part.source.plan.tile, part.source.worded) != (self.rules.tile, bool(self.video)):
+                raise InputError(f"{part.source.name} was opened for another model; open it again")
+            return part.source
+        options = part.options or VideoOptions()
+        video = open_video(part.source, rate=options.rate, limits=limits, allow_url=allow_url)
+        try:
+            return open_clip(
+                video,
+                options,
+                rules=self.rules,
+                video_rules=self.video,
+                policy=self.policy,
+                share=share,
+            )
+        finally:
+            if video is not part.source:  # whoever opened it closes it
+                video.close()
 
     def __call__(
         self, conversations: Sequence[Conversation], *, add_generation_prompt: bool = True
     ) -> ModelInputs:
-        """A batch, padded on the left; the conversations' pictures are already RGB PIL images."""
+        """A batch, padded on the left; the conversations have gone through `open`."""
         if not conversations:
             raise InputError("there is no conversation; give at least one")
-        plans = [self._plans(conversation) for conversation in conversations]
+        shown = [self._shown(conversation) for conversation in conversations]
         ids = [
             self._encode(conversation, own, add_generation_prompt=add_generation_prompt)
-            for conversation, own in zip(conversations, plans, strict=True)
+            for conversation, own in zip(conversations, shown, strict=True)
         ]
         input_ids, mask = _pad_left(ids, self.config.pad_token_id)  # (B, L), (B, L)
         tiles = [
-            cut_tiles(image, plan, self.rules)
-            for conversation, own in zip(conversations, plans, strict=True)
-            for image, plan in zip(_pictures(conversation), own, strict=True)
+            one.tiles if isinstance(one, Clip) else cut_tiles(*one, self.rules)
+            for own in shown
+            for one in own
         ]
         side = self.rules.tile
         empty = np.empty((0, side, side, 3), dtype=np.uint8)  # (0, S, S, 3)
@@ -131,26 +214,34 @@ class Processor:
             input_ids=input_ids,
             attention_mask=mask,
             tiles=np.concatenate(tiles) if tiles else empty,  # (N, S, S, 3)
-            tile_counts=tuple(sum(plan.num_tiles for plan in own) for own in plans),
-            plans=tuple(plans),
+            tile_counts=tuple(sum(map(_tile_count, own)) for own in shown),
+            plans=tuple(tuple(_picture_plans(own)) for own in shown),
+            clips=tuple(tuple(map(len, _clips(own))) for own in shown),
         )
 
     def plan(self, messages: Conversation, *, add_generation_prompt: bool = True) -> PromptPlan:
         """What a conversation would cost; pictures are looked at for their size only."""
-        plans = self._plans(messages)
-        ids = self._encode(messages, plans, add_generation_prompt=add_generation_prompt)
+        shown = self._shown(messages)
+        ids = self._encode(messages, shown, add_generation_prompt=add_generation_prompt)
+        per_tile = self.config.tokens_per_tile
         pictures = tuple(
-            PicturePlan(
-                plan, plan.num_tiles * self.config.tokens_per_tile, self.picture_tokens(plan)
-            )
-            for plan in plans
+            PicturePlan(plan, plan.num_tiles * per_tile, self.picture_tokens(plan))
+            for plan in _picture_plans(shown)
         )
-        return PromptPlan(pictures, len(ids), self.config.text.max_position_embeddings)
+        clips = tuple(
+            ClipPlan(
+                *(clip.name, clip.plan, clip.times, clip.stamps, clip.duration),
+                visual_tokens=len(clip) * per_tile,
+                prompt_tokens=self.clip_tokens(clip),
+            )
+            for clip in _clips(shown)
+        )
+        return PromptPlan(pictures, len(ids), self.config.text.max_position_embeddings, clips)
 
     def ids(self, messages: Conversation, *, add_generation_prompt: bool = True) -> list[int]:
         """The token ids of a conversation; pictures are looked at for their size only."""
-        plans = self._plans(messages)
-        return self._encode(messages, plans, add_generation_prompt=add_generation_prompt)
+        shown = self._shown(messages)
+        return self._encode(messages, shown, add_generation_prompt=add_generation_prompt)
 
     def picture_tokens(self, plan: ImagePlan) -> int:
         """Prompt tokens one picture takes, tile names and line breaks included, in any prompt."""
@@ -160,53 +251,55 @@ class Processor:
             self._picture_tokens[grid] = len(self.tokenizer.encode(text))
         return self._picture_tokens[grid]
 
+    def clip_tokens(self, clip: Clip) -> int:
+        """Prompt tokens of a clip, the words around its frames included."""
+        return len(self.tokenizer.encode(clip.text(self._frame_text())))
+
     def check_context(
         self, inputs: ModelInputs, *, max_new_tokens: int, max_positions: int | None = None
     ) -> None:
         """Raise `ContextLengthError` when a prompt and its answer do not fit.
 
-        `max_positions` is the model's own unless given. When pictures are to blame the message says
-        how many of their tiles would fit.
+        `max_positions` is the model's own unless given. When pictures or clips are to blame the
+        message says how many of their tiles or frames would fit.
         """
         limit = self.config.text.max_position_embeddings if max_positions is None else max_positions
-        for sample, plans in enumerate(inputs.plans):
+        for sample in range(len(inputs)):
             tokens = int(inputs.attention_mask[sample].sum())
             if tokens + max_new_tokens > limit:
-                advice = self._advice(plans, tokens, limit - max_new_tokens)
+                advice = self._advice(inputs, sample, tokens, limit - max_new_tokens)
                 raise ContextLengthError(
                     f"the prompt has {tokens} tokens and the answer may have {max_new_tokens},"
                     f" but the context holds {limit}; {advice}"
                 )
 
-    def _advice(self, plans: Sequence[ImagePlan], tokens: int, room: int) -> str:
-        """What to do about a prompt of `tokens` tokens where `room` would fit."""
-        text = tokens - sum(map(self.picture_tokens, plans))
-        single = self.picture_tokens(plan_split(1, 1, self.rules, BudgetPolicy(1)))
-        if not plans or text + single > room:
-            return "shorten the conversation or allow a shorter answer"
-        pictures = f"{len(plans)} picture{'s' if len(plans) > 1 else ''}"
-        used = sum(plan.num_tiles for plan in plans)
-        seen = f"{pictures} took {used} tiles ({tokens - text} tokens)"
-        for max_tiles in range(max(plan.num_tiles for plan in plans), 0, -1):
-            budget = [
-                plan_split(p.height, p.width, self.rules, BudgetPolicy(max_tiles)) for p in plans
-            ]
-            if text + sum(map(self.picture_tokens, budget)) <= room:
-                tiles = sum(plan.num_tiles for plan in budget)
-                return f"{seen}, {tiles} would fit: set max_tiles to {max_tiles} a picture"
-        fitting = (room - text) // single
-        return (
-            f"{seen}, at most {fitting} would fit: give {fitting} or fewer pictures at max_tiles 1"
-        )
+    def _advice(self, inputs: ModelInputs, sample: int, tokens: int, room: int) -> str:
+        plans = inputs.plans[sample]
+        frames = inputs.clips[sample] if inputs.clips else ()
+        if not frames:
+            cost = self.picture_tokens
+            return advise(plans, cost, self.rules, tokens=tokens, room=room)
+        # The words around a frame: its run as a picture, and a line with its time.
+        line = len(self.tokenizer.encode("\nFrame from 00:00:" + self._frame_text()))
+        return advise_on_clips(frames, sum(frames) * line, tokens=tokens, room=room)
 
-    def _plans(self, messages: Conversation) -> tuple[ImagePlan, ...]:
-        return tuple(
-            plan_split(image.height, image.width, self.rules, self.policy)
-            for image in _pictures(messages)
-        )
+    def _frame_text(self) -> str:
+        return image_text(0, 0, self.config.tokens_per_tile)
+
+    def _shown(self, messages: Conversation) -> list[_Shown]:
+        """What a conversation shows, in its order."""
+        return [self._look_at(part) for part in _visual_parts(messages)]
+
+    def _look_at(self, part: ImagePart | VideoPart) -> _Shown:
+        if isinstance(part, VideoPart):
+            assert isinstance(part.source, Clip), f"open clips first; got {type(part.source)}"
+            return part.source
+        image = part.source
+        assert isinstance(image, Image.Image), f"open pictures first; got {type(image)}"
+        return image, plan_split(image.height, image.width, self.rules, self.policy)
 
     def _encode(
-        self, messages: Conversation, plans: Sequence[ImagePlan], *, add_generation_prompt: bool
+        self, messages: Conversation, shown: Sequence[_Shown], *, add_generation_prompt: bool
     ) -> list[int]:
         if not messages:
             raise InputError("the conversation is empty; give at least one message")
@@ -215,19 +308,42 @@ class Processor:
         pieces = self.template.render(
             messages, self.tokenizer, add_generation_prompt=add_generation_prompt
         )
-        ids = self.tokenizer.encode(expand(pieces, plans, self.config.tokens_per_tile))
-        wanted = sum(plan.num_tiles for plan in plans) * self.config.tokens_per_tile
+        plans = [plan for one in shown for plan in _marked_plans(one)]
+        words = [clip.text(self._frame_text()) for clip in _clips(shown) if clip.worded]
+        ids = self.tokenizer.encode(expand(pieces, plans, self.config.tokens_per_tile, words))
+        wanted = sum(map(_tile_count, shown)) * self.config.tokens_per_tile
         assert ids.count(self.config.image_token_id) == wanted, (wanted, plans)
         return ids
 
 
-def _pictures(messages: Conversation) -> list[Image.Image]:
-    pictures = [
-        part.source for message in messages for part in message.parts if isinstance(part, ImagePart)
-    ]
-    for picture in pictures:
-        assert isinstance(picture, Image.Image), f"open pictures first; got {type(picture)}"
-    return pictures
+# A picture with its plan, or a clip.
+_Shown = tuple[Image.Image, ImagePlan] | Clip
+
+
+def _visual_parts(messages: Conversation) -> Iterator[ImagePart | VideoPart]:
+    for message in messages:
+        for part in message.parts:
+            if isinstance(part, ImagePart | VideoPart):
+                yield part
+
+
+def _picture_plans(shown: Sequence[_Shown]) -> list[ImagePlan]:
+    return [one[1] for one in shown if not isinstance(one, Clip)]
+
+
+def _clips(shown: Sequence[_Shown]) -> list[Clip]:
+    return [one for one in shown if isinstance(one, Clip)]
+
+
+def _tile_count(one: _Shown) -> int:
+    return len(one) if isinstance(one, Clip) else one[1].num_tiles
+
+
+def _marked_plans(one: _Shown) -> list[ImagePlan]:
+    """A plan for each `<image>` that the template writes; a clip with words of its own has none."""
+    if isinstance(one, Clip):
+        return [] if one.worded else [one.plan] * len(one)
+    return [one[1]]
 
 
 def _pad_left(

@@ -3,15 +3,16 @@
 The template is the checkpoint's own (jinja2, in its sandbox: a template is somebody's code). A user
 who types a special token, `<image>` among them, gets those letters and nothing else: such places
 travel through the template between two marks and come out as `Plain` pieces, which `tokenizer.py`
-encodes as letters. Pictures are expanded once, on the rendered text, so nothing a user writes is
-ever taken for a picture.
+encodes as letters. Pictures and clips are expanded once, on the rendered text, so nothing a user
+writes is ever taken for one. Templates know pictures and words; a clip travels through them as a
+text of one letter that nobody typed (the published template for clips writes the same around it).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,7 +31,7 @@ from smolvlm.processing.tokenizer import (
     Tokenizer,
     tile_name,
 )
-from smolvlm.types import ImagePart, ImagePlan, Message, TextPart
+from smolvlm.types import ImagePart, ImagePlan, Message, Part, TextPart, VideoPart
 
 # The grammar every published model was trained on, for folders that bring no template.
 DEFAULT_TEMPLATE = (
@@ -45,6 +46,12 @@ DEFAULT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )  # fmt: skip
+
+
+class ClipMark(str):
+    """The place of a clip between the pieces of a prompt."""
+
+    __slots__ = ()
 
 
 def image_text(rows: int, cols: int, tokens_per_tile: int) -> str:
@@ -62,26 +69,46 @@ def image_text(rows: int, cols: int, tokens_per_tile: int) -> str:
     return f"{grid}{gap}{FAKE}{GLOBAL}{run}{FAKE}"
 
 
-def expand(pieces: Sequence[str], plans: Sequence[ImagePlan], tokens_per_tile: int) -> list[str]:
-    """Put each picture's run where the template wrote `<image>`; `Plain` pieces are left alone."""
-    marks = sum(piece.count(IMAGE) for piece in pieces if not isinstance(piece, Plain))
-    if marks != len(plans):
-        raise CheckpointError(
-            f"the chat template wrote {IMAGE} {marks} times for {len(plans)} pictures;"
-            " it does not fit this family"
-        )
-    remaining = iter(plans)
+def expand(
+    pieces: Sequence[str],
+    plans: Sequence[ImagePlan],
+    tokens_per_tile: int,
+    clips: Sequence[str] = (),
+) -> list[str]:
+    """Put each picture's run where the template wrote `<image>`, and each clip at its mark.
+
+    clips: their texts. `Plain` pieces are left alone.
+    """
+    _check_marks(pieces, len(plans), len(clips))
+    left, left_clips = iter(plans), iter(clips)
     expanded: list[str] = []
     for piece in pieces:
         if isinstance(piece, Plain):
             expanded.append(piece)
             continue
+        if isinstance(piece, ClipMark):
+            expanded.append(next(left_clips))
+            continue
         first, *others = piece.split(IMAGE)
         expanded.append(first)
         for words in others:
-            plan = next(remaining)
+            plan = next(left)
             expanded += [image_text(plan.rows, plan.cols, tokens_per_tile), words]
     return expanded
+
+
+def _check_marks(pieces: Sequence[str], pictures: int, clips: int) -> None:
+    marks = sum(piece.count(IMAGE) for piece in pieces if not isinstance(piece, Plain))
+    if marks != pictures:
+        raise CheckpointError(
+            f"the chat template wrote {IMAGE} {marks} times for {pictures} pictures;"
+            " it does not fit this family"
+        )
+    written = sum(isinstance(piece, ClipMark) for piece in pieces)
+    if written != clips:
+        raise CheckpointError(
+            f"the chat template wrote {written} texts for {clips} clips; it does not fit this family"
+        )
 
 
 class ChatTemplate:
@@ -130,10 +157,11 @@ class ChatTemplate:
     ) -> list[str]:
         """The conversation as text with an `<image>` for each picture.
 
-        Special tokens that somebody typed come out as `Plain` pieces.
+        Special tokens that somebody typed come out as `Plain` pieces, clips as `ClipMark`s. The
+        sources of clips are opened `Clip`s.
         """
         merged = [_merge_texts(message) for message in messages]
-        opening, closing = _unused_letters(merged)
+        opening, closing, mark = _unused_letters(merged)
         guard = re.compile(
             "|".join(map(re.escape, sorted(tokenizer.special_ids, key=len, reverse=True)))
         )
@@ -141,10 +169,17 @@ class ChatTemplate:
         def protect(text: str) -> str:
             return guard.sub(lambda found: f"{opening}{found[0]}{closing}", text)
 
-        rendered = self._render([_plain_data(m, protect) for m in merged], add_generation_prompt)
+        data = [_plain_data(message, protect, mark) for message in merged]
+        rendered = self._render(data, add_generation_prompt)
         pieces: list[str] = []
         for index, piece in enumerate(re.split(f"[{opening}{closing}]", rendered)):
-            pieces.append(Plain(piece) if index % 2 else piece)
+            if index % 2:
+                pieces.append(Plain(piece))
+                continue
+            first, *others = piece.split(mark)
+            pieces.append(first)
+            for words in others:
+                pieces += [ClipMark(), words]
         return pieces
 
     def _render(self, messages: list[dict[str, Any]], add_generation_prompt: bool) -> str:
@@ -203,7 +238,7 @@ def _token_words(settings: Mapping[str, Any]) -> dict[str, str]:
 
 def _merge_texts(message: Message) -> Message:
     """Join neighbouring texts, so that no special token can be put together from two of them."""
-    parts: list[TextPart | ImagePart] = []
+    parts: list[Part] = []
     for part in message.parts:
         last = parts[-1] if parts else None
         if isinstance(part, TextPart) and isinstance(last, TextPart):
@@ -213,19 +248,23 @@ def _merge_texts(message: Message) -> Message:
     return Message(message.role, tuple(parts))
 
 
-def _plain_data(message: Message, protect: Any) -> dict[str, Any]:
+def _plain_data(message: Message, protect: Callable[[str], str], mark: str) -> dict[str, Any]:
     """A message as templates read it: strings, lists and dicts only."""
-    content = [
-        {"type": "text", "text": protect(part.text)}
-        if isinstance(part, TextPart)
-        else {"type": "image"}
-        for part in message.parts
-    ]
+    content: list[dict[str, str]] = []
+    for part in message.parts:
+        if isinstance(part, TextPart):
+            content.append({"type": "text", "text": protect(part.text)})
+        elif isinstance(part, VideoPart) and part.source.worded:
+            content.append({"type": "text", "text": mark})
+        elif isinstance(part, VideoPart):
+            content += [{"type": "image"}] * len(part.source)
+        else:
+            content.append({"type": "image"})
     return {"role": message.role, "content": content}
 
 
-def _unused_letters(messages: Sequence[Message]) -> tuple[str, str]:
-    """Two private-use characters that nobody typed."""
+def _unused_letters(messages: Sequence[Message]) -> tuple[str, str, str]:
+    """Three private-use characters that nobody typed."""
     typed = {
         letter
         for message in messages
@@ -234,4 +273,4 @@ def _unused_letters(messages: Sequence[Message]) -> tuple[str, str]:
         for letter in part.text
     }
     free = (chr(code) for code in range(0xF0000, 0x10FFFE) if chr(code) not in typed)
-    return next(free), next(free)
+    return next(free), next(free), next(free)

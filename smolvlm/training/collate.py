@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smolvlm.errors import CheckpointError, ContextLengthError
-from smolvlm.processing.messages import load_pictures
 from smolvlm.processing.processor import Processor
 from smolvlm.training.stages import Layout
 from smolvlm.types import Message, Sample
@@ -90,12 +89,12 @@ class Batch:
 
 
 def encode(processor: Processor, sample: Sample, *, max_length: int) -> Item:
-    """A sample as tokens and tiles; its pictures are opened here.
+    """A sample as tokens and tiles; its pictures and clips are opened here.
 
-    `MediaError` for a picture that cannot be opened, `ContextLengthError` for a sample of more than
+    `MediaError` for one that cannot be opened, `ContextLengthError` for a sample of more than
     `max_length` tokens: cutting it would teach answers that never end.
     """
-    messages = load_pictures(sample.messages)
+    messages = processor.open(sample.messages)
     inputs = processor([messages], add_generation_prompt=False)
     ids = inputs.tokens(0)  # (L,)
     if len(ids) > max_length:

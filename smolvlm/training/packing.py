@@ -20,26 +20,14 @@ def group(lengths: Sequence[int], layout: Layout, *, max_tokens: int | None) -> 
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     if max_tokens is None:
         return [order] if order else []
-    if layout == "packed":
-        return _first_fit(order, lengths, max_tokens)
     groups: list[list[int]] = []
+    used = 0
     for index in order:
-        # Longest first: the first of a group says how wide all of its rows are.
-        if not groups or (len(groups[-1]) + 1) * lengths[groups[-1][0]] > max_tokens:
+        # Longest first: the first of a padded group says how wide all of its rows are.
+        own = lengths[index] if layout == "packed" or not groups else lengths[groups[-1][0]]
+        if not groups or used + own > max_tokens:
             groups.append([])
+            own, used = lengths[index], 0
         groups[-1].append(index)
-    return groups
-
-
-def _first_fit(order: Sequence[int], lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Each sample into the first group that still has room: at most 11/9 of the fewest groups."""
-    groups: list[list[int]] = []
-    free: list[int] = []
-    for index in order:
-        at = next((g for g, left in enumerate(free) if left >= lengths[index]), len(groups))
-        if at == len(groups):
-            groups.append([])
-            free.append(room)
-        groups[at].append(index)
-        free[at] -= lengths[index]
+        used += own
     return groups

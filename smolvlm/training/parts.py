@@ -94,13 +94,11 @@ def _prepare_part(model: SmolVLM, name: PartName, part: Part) -> None:
     if part.adapter is None:
         for parameter in own.values():
             parameter.requires_grad_(True)
+        for parameter in _named(own, f"{name}.frozen", part.frozen):
+            parameter.requires_grad_(False)
         return
-    for word in part.full:
-        chosen = [parameter for path, parameter in own.items() if word in path]
-        if not chosen:
-            raise InputError(f"{name}.full names {word!r}, which no parameter has in its name")
-        for parameter in chosen:
-            parameter.requires_grad_(True)
+    for parameter in _named(own, f"{name}.full", part.full):
+        parameter.requires_grad_(True)
     adapter = part.adapter
     adapt(
         model,
@@ -111,6 +109,17 @@ def _prepare_part(model: SmolVLM, name: PartName, part: Part) -> None:
         dropout=adapter.dropout,
         dora=adapter.kind == "dora",
     )
+
+
+def _named(
+    own: Mapping[str, nn.Parameter], key: str, words: Sequence[str]
+) -> Iterator[nn.Parameter]:
+    """Parameters with one of the words in their name; `InputError` for a word that none has."""
+    for word in words:
+        chosen = [parameter for path, parameter in own.items() if word in path]
+        if not chosen:
+            raise InputError(f"{key} names {word!r}, which no parameter has in its name")
+        yield from chosen
 
 
 def _trains_whole_tensors(part: Part) -> bool:

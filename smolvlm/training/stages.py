@@ -44,17 +44,21 @@ class Part:
     """How one part of the network is trained.
 
     rate: the peak learning rate; 0 is frozen. adapter: None trains the part in full. full: beside
-    an adapter, what is trained in full: parameters with one of these words in their name.
+    an adapter, what is trained in full: parameters with one of these words in their name. frozen:
+    without an adapter, what stays as it is all the same, by such words ("layers.0.", "position").
     """
 
     rate: float = 0.0
     adapter: Adapter | None = None
     full: tuple[str, ...] = ()
+    frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check("rate", self.rate, 0 <= self.rate < 1, "0 (frozen) to below 1")
         if self.full and self.adapter is None:
             raise InputError("full is only for parts with an adapter; without one all is trained")
+        if self.frozen and self.adapter is not None:
+            raise InputError("frozen is only for parts without an adapter; beside one all is")
         if self.adapter is not None and self.rate == 0:
             raise InputError("a part with an adapter has the rate 0; give it one, or no adapter")
 

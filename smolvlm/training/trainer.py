@@ -86,11 +86,13 @@ class Trainer:
         self.log = Log(out)
         self.progress = Progress()
         self._held_out: StepData | None = None
-        self._looked_at = 0  # the step whose held-out losses were taken last
+        self._looked_at = -1  # the step whose held-out losses were taken last
 
     def fit(self, listener: Listener | None = None) -> Progress:
         """Train until the steps or the time are over; a checkpoint stands at the end."""
         self._begin()
+        if self.stage.validation and self.progress.step == 0:
+            self._write_held_out()  # what training has to better
         data_of = iterate(
             self.steps,
             start=self.progress.step,
@@ -141,9 +143,13 @@ class Trainer:
         """The last checkpoint, and the held-out losses where time ended the run between two."""
         self.save()
         if self.stage.validation and self._looked_at != self.progress.step:
-            means = self.validate()
-            if self.world.first:
-                self.log.write_held_out(self.progress.step, means)
+            self._write_held_out()
+
+    def _write_held_out(self) -> None:
+        """Take the held-out losses now and log them."""
+        means = self.validate()
+        if self.world.first:
+            self.log.write_held_out(self.progress.step, means)
 
     def _begin(self) -> None:
         """Go on where the folder's run stopped, or begin in an empty one."""
@@ -159,7 +165,7 @@ class Trainer:
             self.progress = Progress(state.step, state.elapsed, state.seen, state.skipped)
         self.world.wait()
         if self.world.first:
-            self.log.rewind(self.progress.step)
+            self.log.rewind(self.progress.step if state is not None else -1)
 
     def _agree(self, data: StepData) -> bool:
         """Count the step's samples over all processes; False when the time is over."""

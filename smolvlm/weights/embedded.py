@@ -10,11 +10,12 @@ The result is a folder in the published SmolVLM layout, bfloat16, in the cache. 
 a folder beside its place that is renamed when whole, and again whenever anything it is made of
 changes, because its name is a hash of that.
 
-Keys of `trained.safetensors` (float16 or float32; NAME is one of our tensor names):
+Keys of `trained.safetensors` (float16 or float32 if not said; NAME is one of our tensor names):
 
 - `set:NAME` replaces the tensor.
 - `rows:NAME` (n, H) replaces the rows `rows_index:NAME` (n,) int32.
 - `lora_a:NAME` (r, in) and `lora_b:NAME` (out, r) add scale * B @ A, `scale` from `trained.json`.
+- `delta:NAME` int8 adds its numbers times `delta_scale:NAME` (out,) float32, one for each row.
 """
 
 from __future__ import annotations
@@ -169,9 +170,12 @@ def apply_trained(
         elif kind == "lora_b":
             up, down = value.astype(np.float32), trained[f"lora_a:{name}"].astype(np.float32)
             merged[name] = merged[name] + np.float32(scale) * (up @ down)  # (out, in)
+        elif kind == "delta":
+            scales = trained[f"delta_scale:{name}"].reshape(-1, *[1] * (value.ndim - 1))
+            merged[name] = merged[name] + scales * value
         else:
             # Read together with their partners above.
-            assert kind in ("rows_index", "lora_a"), f"{key} is of no known kind"
+            assert kind in ("rows_index", "lora_a", "delta_scale"), f"{key} is of no known kind"
     return merged
 
 

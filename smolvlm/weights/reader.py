@@ -9,7 +9,7 @@ format, `names.py` the names; what a network does with the tensors is no busines
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from smolvlm.config import ModelConfig, read_json
 from smolvlm.errors import CheckpointError
 from smolvlm.weights.names import EMBEDDING, HEAD, PATCH_WEIGHT, Shape, expected_shapes, map_names
-from smolvlm.weights.shard import Dtype, Entry, Shard
+from smolvlm.weights.packed import FLOATS, Packed
+from smolvlm.weights.quantized import InputRange, QuantizedTensors, is_quantized, separate
+from smolvlm.weights.shard import Dtype, Entry, Shard, to_f32
 from smolvlm.weights.writer import INDEX_NAME, SINGLE_NAME
 
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -34,16 +36,24 @@ class Checkpoint:
     head is tied to it or absent. `lm_head.weight` can be read either way.
     """
 
-    def __init__(self, folder: Path, config: ModelConfig, shards: Sequence[Shard]) -> None:
+    def __init__(
+        self, folder: Path, config: ModelConfig, shards: Sequence[Shard], *, quantized: bool = False
+    ) -> None:
         self.folder = folder
         self.config = config
         self._shards = shards
         self._home = _homes(shards)
         mapped = map_names(self._home)
-        self._stored = mapped.stored
-        self._shapes = _check_names(folder, config, mapped.stored, mapped.unknown)
-        for name in self._shapes:
-            self._check_shape(name)
+        plain, weights, inputs = separate(mapped.stored if quantized else {})
+        self._stored = plain if quantized else mapped.stored
+        self._packed = QuantizedTensors(self._home, weights, inputs)
+        unknown = [*mapped.unknown, *self._packed.astray]
+        self._shapes = _check_names(folder, config, {*self._stored, *weights}, unknown)
+        for name, shape in self._shapes.items():
+            if name in self._packed:
+                self._packed.check(name, shape)
+            else:
+                self._check_shape(name)
         self._check_tied_head()
         self.head_name = HEAD if HEAD in self._shapes else EMBEDDING
 
@@ -55,16 +65,22 @@ class Checkpoint:
         """The shape of a tensor, as the network wants it."""
         return self._shapes[self._resolve(name)]
 
+    @property
+    def is_quantized(self) -> bool:
+        """Whether some matrices are stored in few bits; `packed` gives them, `raw` does not."""
+        return len(self._packed) > 0
+
     def dtype(self, name: str) -> Dtype:
         """How a tensor is stored: "F32", "BF16" or "F16"."""
-        return self._parts(self._resolve(name))[0].dtype
+        return self._parts(self._plain(name))[0].dtype
 
     def raw(self, name: str) -> NDArray[Any]:
         """The stored values (float32, float16, or uint16 bit patterns of bfloat16), read-only.
 
         No copy is made, except of matrices with added rows and of a channels-last patch weight.
+        `CheckpointError` for a matrix that is quantised.
         """
-        name = self._resolve(name)
+        name = self._plain(name)
         parts = [self._home[stored].raw(stored) for stored in self._stored[name]]
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts)  # (rows + added, H)
         if whole.shape != self._shapes[name]:
@@ -72,14 +88,19 @@ class Checkpoint:
             whole = np.ascontiguousarray(whole.transpose(0, 3, 1, 2))
         return whole
 
+    def packed(self, name: str) -> Packed | None:
+        """A matrix in few bits, its codes not copied; None where it is stored as values."""
+        name = self._resolve(name)
+        return self._packed.matrix(name, self._shapes[name]) if name in self._packed else None
+
+    def input_range(self, name: str) -> InputRange | None:
+        """How the inputs of the layer with this weight become codes; None where they do not."""
+        return self._packed.input_range(self._resolve(name))
+
     def f32(self, name: str) -> NDArray[np.float32]:
         """The values as float32, exact for every stored type; float32 is not copied."""
-        raw = self.raw(name)
-        if self.dtype(name) == "BF16":
-            bits = raw.astype(np.uint32)
-            bits <<= 16  # in place: the largest tensors are hundreds of megabytes
-            return bits.view(np.float32)
-        return raw.astype(np.float32, copy=False)
+        packed = self.packed(name)
+        return to_f32(self.raw(name), self.dtype(name)) if packed is None else packed.f32()
 
     @property
     def fingerprint(self) -> str:
@@ -93,6 +114,16 @@ class Checkpoint:
     def _resolve(self, name: str) -> str:
         return self.head_name if name == HEAD else name
 
+    def _plain(self, name: str) -> str:
+        """The name of a tensor that is stored as values."""
+        name = self._resolve(name)
+        if name in self._packed:
+            raise CheckpointError(
+                f"{self.folder}: tensor {name} is quantised, which is good for answering only; "
+                "use the original checkpoint"
+            )
+        return name
+
     def _parts(self, name: str) -> list[Entry]:
         return [self._home[stored].entries[stored] for stored in self._stored[name]]
 
@@ -100,6 +131,11 @@ class Checkpoint:
         """The stored parts of a tensor, joined, have the shape the config asks for."""
         parts, wanted = self._parts(name), self._shapes[name]
         where = f"{self.folder}: tensor {name}"
+        if parts[0].dtype not in FLOATS:
+            raise CheckpointError(
+                f"{where} has dtype {parts[0].dtype!r}; only {', '.join(FLOATS)} can be read, "
+                "convert the weights to one of them"
+            )
         if len({part.dtype for part in parts}) > 1:
             types = " and ".join(part.dtype for part in parts)
             raise CheckpointError(f"{where} has parts of types {types}; store both in one type")
@@ -119,8 +155,11 @@ class Checkpoint:
         """A head stored beside a config that ties it must be the embedding matrix itself."""
         if HEAD not in self._stored or HEAD in self._shapes:
             return
-        head, embedding = (self._parts(name)[0] for name in (HEAD, EMBEDDING))
-        same = (head.dtype, head.shape) == (embedding.dtype, embedding.shape)
+        if HEAD in self._packed or EMBEDDING in self._packed:
+            same = False  # two quantised copies of a matrix are nobody's file
+        else:
+            head, embedding = (self._parts(name)[0] for name in (HEAD, EMBEDDING))
+            same = (head.dtype, head.shape) == (embedding.dtype, embedding.shape)
         (stored,) = self._stored[HEAD]
         if not same or not np.array_equal(self._home[stored].raw(stored), self.raw(EMBEDDING)):
             raise CheckpointError(
@@ -137,7 +176,9 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder; a model is a folder with config.json")
     config = ModelConfig.from_folder(folder)
-    return Checkpoint(folder, config, [Shard(path) for path in weight_files(folder)])
+    quantized = is_quantized(read_json(folder / "config.json"), str(folder / "config.json"))
+    shards = [Shard(path) for path in weight_files(folder)]
+    return Checkpoint(folder, config, shards, quantized=quantized)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -203,7 +244,7 @@ def _homes(shards: Sequence[Shard]) -> dict[str, Shard]:
 
 
 def _check_names(
-    folder: Path, config: ModelConfig, stored: Mapping[str, Any], unknown: Sequence[str]
+    folder: Path, config: ModelConfig, stored: Set[str], unknown: Sequence[str]
 ) -> dict[str, Shape]:
     """The shapes of the tensors to hand out: just those the config asks for must be there."""
     shapes = expected_shapes(config)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from smolvlm.errors import CheckpointError
 
-Dtype = Literal["F32", "BF16", "F16"]
+# The integers are codes of quantised weights and sizes (`packed.py`).
+Dtype = Literal["F32", "BF16", "F16", "I8", "I32", "I64"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 
 # numpy has no bfloat16: its bit patterns are read as uint16.
@@ -29,6 +30,9 @@ _NUMPY: dict[Dtype, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "BF16": np.dtype("<u2"),
     "F16": np.dtype("<f2"),
+    "I8": np.dtype("i1"),
+    "I32": np.dtype("<i4"),
+    "I64": np.dtype("<i8"),
 }
 _LENGTH_BYTES = 8
 _MAX_HEADER_BYTES = 100_000_000
@@ -72,6 +76,15 @@ class Shard:
         # Files of other writers may hold a tensor off its alignment, which engines refuse.
         aligned = flat if flat.flags.aligned else flat.copy()
         return aligned.reshape(entry.shape)  # (values,) -> shape
+
+
+def to_f32(raw: NDArray[Any], dtype: Dtype) -> NDArray[np.float32]:
+    """Stored values as float32, exact for every type; float32 is not copied."""
+    if dtype == "BF16":
+        bits = raw.astype(np.uint32)
+        bits <<= 16  # in place: the largest tensors are hundreds of megabytes
+        return bits.view(np.float32)
+    return raw.astype(np.float32, copy=False)
 
 
 def _read_header(file: BinaryIO, path: Path, size: int) -> bytes:

@@ -27,7 +27,10 @@ INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 SHARD_GLOB = "model-*-of-*.safetensors"
 # numpy has no bfloat16: its bit patterns travel as uint16.
-_DTYPES = {"float32": "F32", "float16": "F16", "uint16": "BF16"}
+_DTYPES = {
+    "float32": "F32", "float16": "F16", "uint16": "BF16",
+    "int8": "I8", "int32": "I32", "int64": "I64",
+}  # fmt: skip
 _ALIGNMENT = 8
 
 
@@ -52,6 +55,7 @@ def write_checkpoint(
 ) -> None:
     """Write tensors (our name → float32, float16, or uint16 for bfloat16 bits) into a model folder.
 
+    The parts of quantised matrices may be among them (`packed.to_words`).
     Weight files of an earlier checkpoint in the same folder are removed once the new ones stand.
     `CheckpointError` when the folder cannot be written.
     """

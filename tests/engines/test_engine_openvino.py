@@ -155,6 +155,11 @@ def test_truncated_equals_never_read(engine: OpenVINOEngine) -> None:
     invariants.truncated_equals_never_read(engine, prompt, tolerance=TOLERANCE)
 
 
+def test_exported_equals_read(engine: OpenVINOEngine) -> None:
+    prompt = invariants.random_prompt(engine, tiles=1, seed=2)
+    invariants.exported_equals_read(engine, prompt, tolerance=TOLERANCE)
+
+
 @pytest.mark.parametrize("forgotten", [1, MAX_FORGOTTEN, MAX_FORGOTTEN + 1, MAX_FORGOTTEN + 40])
 def test_truncating_again_and_again(engine: OpenVINOEngine, forgotten: int) -> None:
     """Few forgotten tokens are hidden, many are cut out; forgetting piles up between steps."""

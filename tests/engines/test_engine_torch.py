@@ -55,6 +55,11 @@ def test_truncated_equals_never_read(engine: TorchEngine) -> None:
     invariants.truncated_equals_never_read(engine, prompt, tolerance=TOLERANCE)
 
 
+def test_exported_equals_read(engine: TorchEngine) -> None:
+    prompt = invariants.random_prompt(engine, tiles=1, seed=2)
+    invariants.exported_equals_read(engine, prompt, tolerance=TOLERANCE)
+
+
 def test_wrong_feature_counts(engine: TorchEngine) -> None:
     invariants.refuses_wrong_feature_counts(
         engine, invariants.random_prompt(engine, tiles=1, seed=3)

@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from smolvlm.errors import ContextLengthError, InputError
-from smolvlm.generation import generate
-from smolvlm.generation.generate import Event, Generation, Request, score
-from smolvlm.generation.memory import Memory
+from smolvlm.engines.base import Step
+from smolvlm.generation import generate, sequence
+from smolvlm.generation.generate import Generation, score
+from smolvlm.generation.sequence import Event, Request
 from smolvlm.types import Answer, GenerationSettings, ModelInputs
 from tests.mock_engine import EOS, IMAGE, ByteDecoder, MockEngine, mock_config, spell
 
@@ -29,7 +30,6 @@ def tiles_of(*reds: int) -> NDArray[np.uint8]:
 def request(
     ids: Sequence[int] = (*WORDS,),
     *reds: int,
-    memory: Memory | None = None,
     preprocess_ms: float = 0.0,
     **settings: object,
 ) -> Request:
@@ -39,7 +39,6 @@ def request(
         tiles_of(*reds),
         GenerationSettings(**settings),
         preprocess_ms,
-        memory,
     )
 
 
@@ -240,7 +239,8 @@ def test_the_same_seed_gives_the_same_tokens_in_any_company() -> None:
 def test_times_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     # Seconds at: vision start, vision end, then each token chosen.
     clock = iter([10.0, 10.5, 12.0, 12.25, 12.5, 13.0])
-    monkeypatch.setattr(generate, "perf_counter", lambda: next(clock))
+    for module in (generate, sequence):
+        monkeypatch.setattr(module, "perf_counter", lambda: next(clock))
     _, [answer] = run(saying("abc"), request([IMAGE] * 4 + [5], 1, preprocess_ms=30.0))
     timings = answer.timings
     assert (timings.vision_ms, timings.prefill_ms, timings.decode_ms) == (500.0, 1500.0, 1000.0)
@@ -256,7 +256,7 @@ def test_score_is_the_log_probability_under_the_logits() -> None:
     class Scoring(MockEngine):
         """Logits that depend on the token and its position, so that a shift by one shows."""
 
-        def _step(self, step: generate.Step) -> NDArray[np.float32]:
+        def _step(self, step: Step) -> NDArray[np.float32]:
             self._take(step.state, step)
             start = step.state.length - len(step.token_ids)
             rows = [table[i, token] for i, token in enumerate(step.token_ids, start)]

@@ -14,9 +14,10 @@ from transformers import AutoModelForImageTextToText
 from smolvlm.config import ImageRules
 from smolvlm.engines.base import Step
 from smolvlm.engines.torch import TorchEngine
-from smolvlm.generation.generate import Generation, Request, score
-from smolvlm.generation.memory import Memory
+from smolvlm.generation.generate import Generation, score
+from smolvlm.generation.prefixes import Prefixes
 from smolvlm.generation.sampling import log_softmax
+from smolvlm.generation.sequence import Request
 from smolvlm.processing.pixels import normalize
 from smolvlm.types import Answer, GenerationSettings, ModelInputs
 from smolvlm.weights.reader import open_checkpoint
@@ -149,9 +150,8 @@ def test_scoring_ones_own_output(engine: TorchEngine) -> None:
 
 def test_a_second_turn_from_memory_equals_one_from_nothing(engine: TorchEngine) -> None:
     first = prompt(engine, 2, seed=7)
-    memory = Memory(engine.open_state())
-    lent = Request(first.token_ids, first.tiles, first.settings, memory=memory)
-    [answer] = answers(engine, [lent])
+    prefixes = Prefixes(engine, max_bytes=1)
+    [answer] = Generation(engine, [first], Silent, prefixes=prefixes).run()
     assert answer.tokens == answers(engine, [first])[0].tokens
     image = [engine.config.image_token_id] * engine.config.tokens_per_tile
     more = np.array([*answer.tokens[:5], 1000, *image, 2000], dtype=np.int64)
@@ -159,6 +159,6 @@ def test_a_second_turn_from_memory_equals_one_from_nothing(engine: TorchEngine) 
     tiles = np.concatenate([first.tiles, random_tiles(1, seed=70)])
     fresh = Request(ids, tiles, first.settings)
     [wanted] = answers(engine, [fresh])
-    [seen] = answers(engine, [Request(ids, tiles, first.settings, memory=memory)])
+    [seen] = Generation(engine, [fresh], Silent, prefixes=prefixes).run()
     assert seen.tokens == wanted.tokens
     assert seen.timings.reused_tokens == len(first.token_ids) + 5

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from smolvlm.generation.generate import Generation, Request
+from smolvlm.generation.generate import Generation
 from smolvlm.generation.memory import Memory, missing_features, missing_tiles, position_keys
+from smolvlm.generation.prefixes import Prefixes
+from smolvlm.generation.sequence import Request
 from smolvlm.types import Answer, GenerationSettings
-from tests.mock_engine import IMAGE, ByteDecoder, MockEngine, mock_config, spell
+from tests.mock_engine import IMAGE, ByteDecoder, MockEngine, MockState, mock_config, spell
 
 PICTURE = [IMAGE] * 4
 
@@ -21,12 +23,16 @@ def tiles_of(*reds: int) -> NDArray[np.uint8]:
     return np.repeat(np.array(reds, np.uint8), 16 * 16 * 3).reshape(len(reds), 16, 16, 3)
 
 
-def ask(engine: MockEngine, memory: Memory | None, ids: Sequence[int], *reds: int) -> Answer:
-    request = Request(
-        np.array(ids, dtype=np.int64), tiles_of(*reds), GenerationSettings(), memory=memory
-    )
-    [answer] = Generation(engine, [request], ByteDecoder).run()
+def ask(engine: MockEngine, prefixes: Prefixes, ids: Sequence[int], *reds: int) -> Answer:
+    request = Request(np.array(ids, dtype=np.int64), tiles_of(*reds), GenerationSettings())
+    [answer] = Generation(engine, [request], ByteDecoder, prefixes=prefixes).run()
     return answer
+
+
+def remembering(*replies: str) -> tuple[MockEngine, Prefixes]:
+    """An engine with these replies, and a place for what it has read; one memory stays there."""
+    engine = MockEngine(mock_config(), [spell(reply) for reply in replies])
+    return engine, Prefixes(engine, max_bytes=1)
 
 
 def test_keys_tell_pictures_apart_and_nothing_else() -> None:
@@ -64,13 +70,11 @@ def test_only_missing_tiles_are_encoded(held: int) -> None:
 
 
 def test_a_second_turn_steps_only_what_is_new() -> None:
-    engine = MockEngine(mock_config(), [spell("ab"), spell("c")])
-    memory = Memory(engine.open_state())
+    engine, prefixes = remembering("ab", "c")
     first = [5, *PICTURE, 6]
-    ask(engine, memory, first, 1)
-    assert memory.keys[-2:] == spell("ab")
+    ask(engine, prefixes, first, 1)
     second = [*first, *spell("ab"), 7, 8]
-    answer = ask(engine, memory, second, 1)
+    answer = ask(engine, prefixes, second, 1)
     [state] = engine.states
     assert answer.text == "c"
     assert answer.timings.reused_tokens == len(first) + 2
@@ -82,52 +86,50 @@ def test_a_second_turn_steps_only_what_is_new() -> None:
 
 
 def test_a_new_picture_later_is_encoded_alone() -> None:
-    engine = MockEngine(mock_config(), [spell("a"), spell("b")])
-    memory = Memory(engine.open_state())
-    ask(engine, memory, [5, *PICTURE, 6], 1)
-    ask(engine, memory, [5, *PICTURE, 6, *spell("a"), *PICTURE, 7], 1, 2)
+    engine, prefixes = remembering("a", "b")
+    ask(engine, prefixes, [5, *PICTURE, 6], 1)
+    ask(engine, prefixes, [5, *PICTURE, 6, *spell("a"), *PICTURE, 7], 1, 2)
     rows = [tuple(row[:2]) for row in engine.states[0].features]
     assert rows == [(red, t) for red in (1, 2) for t in range(4)]
     assert [size for name, size in engine.calls if name == "encode_tiles"] == [1, 1]
 
 
 def test_another_picture_in_the_same_place_is_seen() -> None:
-    engine = MockEngine(mock_config(), [spell("a"), spell("b")])
-    memory = Memory(engine.open_state())
+    engine, prefixes = remembering("a", "b")
     ids = [5, *PICTURE, 6]
-    ask(engine, memory, ids, 1)
-    answer = ask(engine, memory, ids, 2)
-    assert answer.timings.reused_tokens == 1
-    assert {row[0] for row in engine.states[0].features} == {2.0}
+    ask(engine, prefixes, ids, 1)
+    one, two = (position_keys(np.array(ids), tiles_of(red), engine.config) for red in (1, 2))
+    assert (prefixes.lend(one).common(two), Memory(MockState(), one).common(one)) == (1, 5)
+    ask(engine, prefixes, ids, 2)
+    assert {row[0] for row in engine.states[-1].features} == {2.0}
 
 
 def test_the_same_prompt_again_steps_its_last_token() -> None:
-    engine = MockEngine(mock_config(), [spell("ab"), spell("ab")])
-    memory = Memory(engine.open_state())
-    answers = [ask(engine, memory, [5, *PICTURE, 6], 1) for _ in range(2)]
+    engine, prefixes = remembering("ab", "ab")
+    answers = [ask(engine, prefixes, [5, *PICTURE, 6], 1) for _ in range(2)]
     assert answers[0].text == answers[1].text
     assert answers[1].timings.reused_tokens == 5
     assert engine.states[0].token_ids == [5, *PICTURE, 6, *spell("ab")]
 
 
 def test_a_prompt_that_ends_inside_what_is_held() -> None:
-    engine = MockEngine(mock_config(), [spell("ab"), spell("c")])
-    memory = Memory(engine.open_state())
-    ask(engine, memory, [*PICTURE, *PICTURE, 6], 1, 2)
-    ask(engine, memory, PICTURE, 1)  # ends with a picture: its last visual token is stepped again
+    engine, prefixes = remembering("ab", "c")
+    ask(engine, prefixes, [*PICTURE, 6, 7], 1)
+    ask(engine, prefixes, PICTURE, 1)  # ends with a picture: its last visual token is stepped again
     assert engine.states[0].token_ids == [*PICTURE, *spell("c")]
     assert [tuple(row[:2]) for row in engine.states[0].features] == [(1, t) for t in range(4)]
 
 
 def test_keys_follow_the_state_when_a_turn_is_cancelled() -> None:
-    engine = MockEngine(mock_config(), [spell("abcdef"), spell("x")])
-    memory = Memory(engine.open_state())
+    engine, prefixes = remembering("abcdef", "x")
     ids = np.array([5, 6], dtype=np.int64)
-    request = Request(ids, tiles_of(), GenerationSettings(), memory=memory)
-    generation = Generation(engine, [request], ByteDecoder)
+    request = Request(ids, tiles_of(), GenerationSettings())
+    generation = Generation(engine, [request], ByteDecoder, prefixes=prefixes)
     for _, _ in zip(range(3), generation, strict=False):
         pass
     generation.close()
+    memory = prefixes.lend([5, 6, *spell("abc")])
     assert memory.keys == engine.states[0].token_ids
+    prefixes.keep(memory)
     assert not engine.states[0].closed
-    assert ask(engine, memory, [5, 6, *spell("ab"), 9]).text == "x"
+    assert ask(engine, prefixes, [5, 6, *spell("ab"), 9]).text == "x"

@@ -83,8 +83,11 @@ def tensor(dtype: Any = "F32", shape: Any = (2,), offsets: Any = (0, 8)) -> dict
         (b"[" * 100_000, "broken safetensors header"),
         (b'{"t": 1, "t": 2}', "'t' is there twice"),
         ({"t": 5}, "tensor t has no dtype, shape and data_offsets"),
-        ({"t": {}}, "tensor t has dtype None; only F32, BF16, F16 can be read"),
-        ({"t": tensor("I64")}, "tensor t has dtype 'I64'; only F32, BF16, F16 can be read"),
+        ({"t": {}}, "tensor t has dtype None; only F32, BF16, F16, I8, I32, I64 can be read"),
+        (
+            {"t": tensor("I16")},
+            "tensor t has dtype 'I16'; only F32, BF16, F16, I8, I32, I64 can be read",
+        ),
         ({"t": tensor("F8_E4M3", (8,))}, "dtype 'F8_E4M3'"),
         ({"t": tensor(["F32"])}, "dtype ['F32']"),
         ({"t": tensor(shape=None)}, "shape None; wanted a list of whole numbers"),

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recipes.embedded import samples
 from recipes.embedded.generators.sprite_words import BARE, WITH_THE
 
 NUMBERS = (
@@ -47,6 +46,7 @@ _IRREGULAR = {
     "seahorse": "seahorses",
     "foot": "feet",
 }
+_DETERMINERS = ("a", "an", "the", "some", "two", "three")
 _LIKE_Y = ("uni", "ura", "use", "eu", "ewe", "ukulele", "one")  # spoken with a consonant
 _LIKE_VOWEL = ("hour", "heir", "honest", "x-ray", "f-22", "suv")
 _SINGULAR_IN_S = frozenset(
@@ -72,16 +72,23 @@ _SINGULAR_IN_S = frozenset(
 
 
 def with_article(phrase: str) -> str:
-    """`orangutan` -> `an orangutan`; masses, sports and plurals stay, `sun` -> `the sun`."""
+    """`orangutan` -> `an orangutan`; plurals, masses and sports stay, `sun` -> `the sun`.
+
+    A phrase that brings its own article or number stays as well.
+    """
     if phrase in BARE:
         return phrase
     if phrase in WITH_THE:
         return f"the {phrase}"
-    said = samples.with_article(phrase)
-    if said.startswith(("a ", "an ")) and said != phrase:
-        vowel = phrase[0].lower() in "aeiou" and not phrase.lower().startswith(_LIKE_Y)
-        return f"{'an' if vowel or phrase.lower().startswith(_LIKE_VOWEL) else 'a'} {phrase}"
-    return said
+    words = phrase.lower().split()
+    if words[0] in _DETERMINERS or _looks_plural(words[-1]):
+        return phrase
+    vowel = words[0][0] in "aeiou" and not words[0].startswith(_LIKE_Y)
+    return f"{'an' if vowel or words[0].startswith(_LIKE_VOWEL) else 'a'} {phrase}"
+
+
+def _looks_plural(word: str) -> bool:
+    return word.endswith("s") and not word.endswith(("ss", "us", "is", "as", "os"))
 
 
 def is_plural(phrase: str) -> bool:

@@ -20,11 +20,11 @@ from recipes.embedded.generators.english import with_article
 from recipes.embedded.generators.questions import Turn, ask, sample, yes_no
 from recipes.embedded.generators.sprites import ONE_COLOUR, Noun, Sprites, cut, edge, sprites
 from recipes.embedded.materials import Drawings, Materials, Split
-from recipes.embedded.samples import EMPTY_ANSWER
 from recipes.embedded.vocabulary import COLOURS
 from smolvlm.types import Sample
 
 PEOPLE_SHARE = 0.12  # of the naming questions; people and faces are a third of the drawings
+EMPTY_ANSWER = "The picture is empty."
 EMPTY_SHARE = 0.02  # of the naming questions: nothing is drawn
 SCENE_SHARE = 0.4  # of the photographs that are parts of a scenery instead of a cut-out
 _KINDS_OFFERED = 4

@@ -19,7 +19,6 @@ from recipes.embedded.assets import ITEMS as DRAWINGS
 from recipes.embedded.generators import english
 from recipes.embedded.materials import Materials
 from recipes.embedded.pack import LONGEST_SIDE
-from recipes.embedded.samples import with_article
 from recipes.embedded.suite.rows import Row
 from smolvlm.types import ImagePart, Message, TextPart
 
@@ -70,7 +69,7 @@ class Named:
 
 def spelt(label: str) -> str:
     """A label as the trained model would answer: `An orangutan.`."""
-    return english.sentence(with_article(label))
+    return english.sentence(english.with_article(label))
 
 
 @lru_cache(maxsize=4)

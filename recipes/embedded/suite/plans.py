@@ -26,10 +26,9 @@ from recipes.embedded.generators import (
 from recipes.embedded.generators import questions as asked
 from recipes.embedded.generators import wordings as written
 from recipes.embedded.generators.colours import COLOURS
-from recipes.embedded.generators.english import ORDINALS, sentence
+from recipes.embedded.generators.english import ORDINALS, sentence, with_article
 from recipes.embedded.generators.questions import Generator
 from recipes.embedded.materials import Materials, Split
-from recipes.embedded.samples import with_article
 from recipes.embedded.suite.digits import Digits
 from recipes.embedded.suite.drawn import Drawn, SplitGenerator
 from recipes.embedded.suite.moving import Clips

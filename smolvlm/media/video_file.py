@@ -1,0 +1,197 @@
+"""A clip in a file, through PyAV: every frame in order, or those of some times.
+
+The container is opened by `video_container.py`, frames are found by `video_seek.py`; here they are
+turned upright, freed of the combing of interlaced film, and given their times.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from smolvlm.errors import MediaError
+from smolvlm.media.images import to_rgb
+from smolvlm.media.limits import DEFAULT_VIDEO_LIMITS, VideoLimits
+from smolvlm.media.video_container import Facts, gather, open_container
+from smolvlm.media.video_frames import CLOCK_STEP, Frame, Video
+from smolvlm.media.video_seek import Seeker, Work
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+TURNS = {
+    90: Image.Transpose.ROTATE_90,
+    180: Image.Transpose.ROTATE_180,
+    270: Image.Transpose.ROTATE_270,
+}
+
+
+class VideoFile(Video):
+    """A clip that FFmpeg can read. `work` counts what reading has cost."""
+
+    def __init__(
+        self,
+        source: Path | bytes,
+        *,
+        name: str | None = None,
+        limits: VideoLimits = DEFAULT_VIDEO_LIMITS,
+    ) -> None:
+        """Open a file, or its bytes, and decode its first frame.
+
+        `MediaError` when there is no frame. Warns when the file ends before its headers say; what
+        is there can be read.
+        """
+        self._source, self._limits = source, limits
+        self._name = str(source) if name is None and isinstance(source, Path) else name or "the clip"
+        self.work = Work()
+        self._container, self._stream = open_container(source, self._name)
+        try:
+            first = self._first_frame()
+            self._facts = gather(self._container, self._stream, first.pts or 0, _size(source))
+        except BaseException:
+            self._container.close()
+            raise
+        picture = upright(first)
+        self._size = picture.height, picture.width
+        self._seeker = Seeker(
+            self._container,
+            self._stream,
+            self._name,
+            start=self._facts.start,
+            work=self.work,
+            can_seek=self._container.format.name != "gif",
+            can_skip=not first.interlaced_frame,
+        )
+        if not self._facts.whole:
+            warnings.warn(
+                f"{self._name} is truncated: {self.duration:.1f} s of it are there, and are used",
+                stacklevel=2,
+            )
+
+    @property
+    def name(self) -> str:
+        """What to call the clip in messages."""
+        return self._name
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame to the end of the last one."""
+        return float(self._facts.end)
+
+    @property
+    def frame_count(self) -> int:
+        """Frames in all; exact where the container counts them."""
+        return self._facts.frames
+
+    @property
+    def rate(self) -> float:
+        """Frames per second on average."""
+        return float(self._facts.rate)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels, upright."""
+        return self._size
+
+    def timestamp(self, index: int) -> float:
+        """When frame number `index` begins; worked out from the rate where nothing lists frames."""
+        exact = self._facts.timestamp(self._stream, index)
+        return index / self.rate if exact is None else exact
+
+    def frames_at(self, times: Sequence[float]) -> Iterator[Frame]:
+        """The frame shown at each time; seeks, and decodes only what is needed."""
+        moments = [self._moment(time) for time in times]
+        last: tuple[int | None, Frame] | None = None
+        for decoded in self._seeker.frames(moments, max_decoded=self._limits.max_decoded):
+            if last is None or last[0] != decoded.pts:
+                last = decoded.pts, self._frame(decoded)
+            yield last[1]
+
+    def __iter__(self) -> Iterator[Frame]:
+        container, stream = open_container(self._source, self._name)
+        latest = 0.0
+        with closing(container):
+            for decoded in _decoded(container, stream):
+                frame = self._frame(decoded, latest)
+                latest = frame.time
+                yield frame
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def _moment(self, time: float) -> int:
+        """A time in ticks of the stream, with the grace of `CLOCK_STEP`."""
+        return self._facts.start + int(Fraction(time + CLOCK_STEP) / self._facts.tick)
+
+    def _frame(self, decoded: VideoFrame, latest: float = 0.0) -> Frame:
+        """A frame with its time; one that does not know it is shown with the one before."""
+        start, tick = self._facts.start, self._facts.tick
+        time = latest if decoded.pts is None else float((decoded.pts - start) * tick)
+        return Frame(upright(decoded), max(time, latest))
+
+    def _first_frame(self) -> VideoFrame:
+        context = self._stream.codec_context
+        height, width = context.height, context.width
+        if height * width > self._limits.max_pixels:
+            raise MediaError(
+                f"{self._name} has frames of {width}x{height} pixels; the limit is"
+                f" {self._limits.max_pixels} (max_pixels). Give a smaller clip or raise the limit"
+            )
+        first = next(_decoded(self._container, self._stream), None)
+        if first is None:
+            raise MediaError(
+                f"{self._name} has a video stream but no frame of it can be decoded; it is empty,"
+                " broken or truncated"
+            )
+        return first
+
+
+def upright(decoded: VideoFrame) -> Image.Image:
+    """A decoded frame as an RGB picture: transparency on white, combing removed, turned upright."""
+    transparent = "a" in decoded.format.name and len(decoded.format.components) == 4
+    if transparent:
+        picture = to_rgb(Image.fromarray(decoded.to_ndarray(format="rgba")))
+    else:
+        picture = Image.fromarray(decoded.to_ndarray(format="rgb24"))
+    if decoded.interlaced_frame:
+        picture = _one_field(picture)
+    turn = TURNS.get(round(decoded.rotation) % 360)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _one_field(picture: Image.Image) -> Image.Image:
+    """The lines of one of the two moments that an interlaced frame holds, the others from them."""
+    if picture.height < 2:
+        return picture
+    lines = Image.fromarray(np.asarray(picture)[::2])  # (height / 2, width, 3)
+    return lines.resize(picture.size, Image.Resampling.BILINEAR)
+
+
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Frames in order; packets that cannot be decoded are left out, a cut end ends them."""
+    import av
+
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.error.FFmpegError):
+            return
+        try:
+            yield from packet.decode()
+        except av.error.FFmpegError:
+            continue
+
+
+def _size(source: Path | bytes) -> int | None:
+    return len(source) if isinstance(source, bytes) else source.stat().st_size

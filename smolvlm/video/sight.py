@@ -1,0 +1,88 @@
+"""The model as a watcher needs it: look at a frame, say how likely yes is, say something.
+
+A frame is cut into its tile once; the tiles of a window are shown as one clip, with the times at
+which they were taken. Its features come from the cache of the engine, so only a new frame costs a
+pass of the tower. When to look, and at what, is decided in `watch.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from smolvlm.media.video_frames import Frame
+from smolvlm.processing.clips import Clip
+from smolvlm.processing.video_prompt import stamp
+from smolvlm.types import Message, TextPart, VideoOptions, VideoPart
+
+if TYPE_CHECKING:
+    from smolvlm.api import Assistant
+
+# Both ways in which the family ends a short answer.
+YES, NO = ("Yes", "Yes."), ("No", "No.")
+BRIEFLY = "Answer with yes or no."
+WHOLE_FRAME = VideoOptions(sampling="uniform", max_frames=1)
+
+
+class Sight(Protocol):
+    """What `watch.py` asks of a model; times are seconds since the watch began."""
+
+    def see(self, frame: Frame) -> Clip:
+        """A frame, made ready to be shown, as a clip of one."""
+        ...
+
+    def probability(self, window: Sequence[Clip], question: str) -> float:
+        """How likely the answer to a yes/no question about some frames is yes, 0 to 1."""
+        ...
+
+    def answer(self, window: Sequence[Clip], question: str) -> str:
+        """The answer to a question about some frames."""
+        ...
+
+
+class AssistantSight:
+    """The sight of a loaded model."""
+
+    def __init__(self, assistant: Assistant, *, max_new_tokens: int) -> None:
+        self._assistant, self._max_new_tokens = assistant, max_new_tokens
+
+    def see(self, frame: Frame) -> Clip:
+        """Cut the frame into its tile."""
+        message = Message("user", (VideoPart([frame], WHOLE_FRAME),))
+        [opened] = self._assistant.processor.open([message])
+        [part] = opened.parts
+        assert isinstance(part, VideoPart) and isinstance(part.source, Clip)
+        return replace(part.source, times=(frame.time,))  # a list of frames begins at 0
+
+    def probability(self, window: Sequence[Clip], question: str) -> float:
+        """The share of yes in the likelihood of yes and no, each spelt in two ways."""
+        message = _shown(window, f"{question}\n{BRIEFLY}")
+        scores = self._assistant.score([message], [*YES, *NO])
+        totals = [float(tokens.sum()) for tokens in scores]
+        likelihoods = [math.exp(total - max(totals)) for total in totals]
+        return sum(likelihoods[: len(YES)]) / sum(likelihoods)
+
+    def answer(self, window: Sequence[Clip], question: str) -> str:
+        """The likeliest answer, greedily."""
+        message = _shown(window, question)
+        return self._assistant.chat([message], max_new_tokens=self._max_new_tokens).text.strip()
+
+
+def _shown(window: Sequence[Clip], question: str) -> Message:
+    return Message("user", (VideoPart(join(window)), TextPart(question)))
+
+
+def join(window: Sequence[Clip]) -> Clip:
+    """Clips of single frames as one; it is as long as the watch so far."""
+    times = tuple(time for clip in window for time in clip.times)
+    return replace(
+        window[-1],
+        tiles=np.concatenate([clip.tiles for clip in window]),  # (n, S, S, 3)
+        times=times,
+        stamps=tuple(map(stamp, times)),
+        duration=times[-1],
+    )
