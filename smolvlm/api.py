@@ -267,6 +267,20 @@ class Assistant:
         inputs = self._inputs(turns, room=max(map(len, ids)))
         return score_all(self.engine, inputs, ids)
 
+    def likeliest(self, messages: Any, answers: Sequence[str]) -> tuple[int, list[float]]:
+        """The number of the likeliest of some answers to a conversation, and a bound for each.
+
+        As the best sum of `score`, but no answer is read further than needed: the bound of the
+        likeliest is its natural log-probability, that of the others is at least theirs.
+        """
+        from smolvlm.generation.likeliest import likeliest
+        from smolvlm.processing.messages import parse_messages
+
+        turns = parse_messages(messages)
+        ids = [self._answer_ids(answer) for answer in _answers(answers)]
+        inputs = self._inputs(turns, room=max(map(len, ids)))
+        return likeliest(self.engine, inputs, ids)
+
     def explain(self, pictures: Any, question: str = DEFAULT_QUESTION) -> PromptPlan:
         """How each picture would be split and what the prompt would cost; runs no model."""
         return _plan(self.processor, _question(pictures, question), allow_urls=self._allow_urls)

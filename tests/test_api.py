@@ -19,6 +19,7 @@ from smolvlm import api
 from smolvlm.api import Assistant
 from smolvlm.config import ModelConfig
 from smolvlm.errors import (
+    CacheError,
     ContextLengthError,
     InputError,
     MediaError,
@@ -88,7 +89,7 @@ def test_ask(folder: Path, picture: Path) -> None:
     assert desk.prompt() == prompt + " A red field."
     assert answer.timings.visual_tokens == 64
     assert answer.timings.preprocess_ms > 0
-    assert desk.engine.states[0].closed
+    assert len(desk.assistant.prefixes) == 1  # for the next question
 
 
 def test_the_default_question(folder: Path, picture: Path) -> None:
@@ -142,7 +143,7 @@ def test_leaving_a_stream_early(folder: Path, picture: Path, leave: str) -> None
     assert stream.answer is not None
     wanted = ("one two three", "stop") if leave == "finish" else ("one", "cancelled")
     assert (stream.answer.text, stream.answer.finish_reason) == wanted
-    assert desk.engine.states[0].closed
+    assert len(desk.assistant.prefixes) == 1
 
 
 def test_a_stream_closed_before_it_began_opens_nothing(folder: Path, picture: Path) -> None:
@@ -204,8 +205,25 @@ def test_two_chats_at_once_do_not_share_memory(folder: Path, picture: Path) -> N
     texts = ["".join(pieces) for pieces in zip(first, second, strict=True)]
     assert [first.finish().text, second.finish().text] == ["one two", "three four"]
     assert texts == ["onethree", " two four"]
-    # One of the two is kept for the next turn.
-    assert sorted(state.closed for state in desk.engine.states) == [False, True]
+    assert len(desk.engine.states) == len(desk.assistant.prefixes) == 2
+
+
+def test_a_second_question_reads_only_the_question(folder: Path, picture: Path) -> None:
+    desk = Desk(folder, " Red.", " A box.")
+    desk.assistant.ask(picture, "What colour?")
+    answer = desk.assistant.ask(picture, "What shape?")
+    assert answer.text == "A box."
+    assert desk.engine.calls.count(("encode_tiles", 1)) == len(desk.engine.states) == 1
+    assert f"{VIEW}What shape?<end" in desk.prompt()
+    assert answer.timings.reused_tokens > 64
+
+
+def test_nothing_is_kept_where_nothing_may_be(folder: Path, picture: Path) -> None:
+    desk = Desk(folder, " Red.", " A box.")
+    desk.assistant = Assistant(desk.processor, desk._build, folder=folder, prefix_cache=0)
+    answers = [desk.assistant.ask(picture, "What?") for _ in range(2)]
+    assert [answer.timings.reused_tokens for answer in answers] == [0, 0]
+    assert all(state.closed for state in desk.engine.states)
 
 
 def test_memory_is_given_up_after_an_error_and_kept_after_a_cancel(
@@ -350,6 +368,31 @@ def test_batch_and_chat_say_what_ask_says(loaded: Assistant, picture: Path) -> N
     assert [answer.tokens for answer in together] == alone
     chat = loaded.chat(turns(picture, "What is this?"), max_new_tokens=6)
     assert chat.tokens == alone[0]
+
+
+def test_a_later_process_finds_what_this_one_kept(
+    tiny: Path, picture: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+
+    def ask(question: str, **options: Any) -> Answer:
+        assistant = smolvlm.load(tiny, **{"engine": "torch", "precision": "f32", **options})
+        return assistant.ask(picture, question, max_new_tokens=6)
+
+    wanted = ask("What is this?")
+    first = ask("What is this?", disk_cache=kept)
+    second = ask("And what else is there?", disk_cache=str(kept))
+    again = ask("What is this?", disk_cache=kept)
+    assert first.tokens == again.tokens == wanted.tokens
+    assert [a.timings.reused_tokens > 64 for a in (first, second, again)] == [False, True, True]
+    assert len(list(kept.iterdir())) == 2  # a tile's features, and a prompt up to its picture
+    other = ask("What is this?", disk_cache=kept, precision="bf16")
+    assert other.timings.reused_tokens == 0
+
+
+def test_a_folder_that_cannot_be_written_is_said_at_once(tiny: Path, picture: Path) -> None:
+    with pytest.raises(CacheError, match="cannot be made"):
+        smolvlm.load(tiny, disk_cache=picture / "inside")
 
 
 def test_the_same_seed_says_the_same(loaded: Assistant, picture: Path) -> None:

@@ -63,6 +63,14 @@ def test_choose_gives_the_probabilities_of_whole_answers(loaded: Assistant, pict
     assert loaded.choose([], "Name a colour.", ["Red."]) == [1.0]
 
 
+def test_the_likeliest_is_the_one_with_the_best_score(loaded: Assistant, picture: Path) -> None:
+    messages = turns(picture, "What is this?")
+    totals = [float(tokens.sum()) for tokens in loaded.score(messages, CHOICES)]
+    best, bounds = loaded.likeliest(messages, CHOICES)
+    assert best == int(np.argmax(totals))
+    assert bounds[best] == pytest.approx(totals[best], abs=1e-4)
+
+
 def test_choosing_reads_the_prompt_once(folder: Path, picture: Path) -> None:
     desk = Desk(folder)
     chosen = desk.assistant.choose(picture, "Which?", ["Yes.", "No."])

@@ -42,6 +42,7 @@ LAYERS = (
     ("generation",),
     ("options",),
     ("api",),
+    ("video",),
     ("export", "training", "evaluation"),
     ("server", "web", "cli"),
     ("__init__", "__main__"),

@@ -1,6 +1,6 @@
 """From a trained model folder to the files the package carries: what training changed, made small.
 
-    python -m recipes.embedded.publish MODEL [--out DIR] [--rank 40]
+    python -m recipes.embedded.publish MODEL [--runs DIR DIR ...] [--out DIR] [--rank 40]
 
 Compares the folder with what its two packages bring, and writes `trained.safetensors` and
 `trained.json` in the form `weights/embedded.py` reads: matrices of the language model as low-rank
@@ -16,7 +16,7 @@ import argparse
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,11 @@ LARGEST_BYTES = 40_000_000  # what the repository may carry
 TRAINED = ("trained.safetensors", "trained.json")
 
 
-def publish(model: Path, out: Path, *, rank: int) -> dict[str, Any]:
-    """Write both files into `out`; returns the facts that `trained.json` holds."""
+def publish(model: Path, out: Path, *, rank: int, runs: Sequence[Path] = ()) -> dict[str, Any]:
+    """Write both files into `out`; returns the facts that `trained.json` holds.
+
+    runs: the folders of the stages that led to the model, in their order.
+    """
     trained, lost = changes(open_checkpoint(model), untrained(), rank=rank)
     stored = save(trained)
     assert len(stored) <= LARGEST_BYTES, f"{len(stored)} bytes; choose a smaller rank"
@@ -49,7 +52,12 @@ def publish(model: Path, out: Path, *, rank: int) -> dict[str, Any]:
     if out.resolve() != assets().resolve():
         copy_small_files(out)
     (out / TRAINED[0]).write_bytes(stored)
-    facts = {"scale": 1.0, "rank": rank, "lost_by_rank": lost, **run_facts(model)}
+    facts = {
+        "scale": 1.0,
+        "rank": rank,
+        "lost_by_rank": lost,
+        "stages": [run_facts(r) for r in runs],
+    }
     (out / TRAINED[1]).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return facts
 
@@ -104,10 +112,23 @@ def int8_rows(delta: Floats) -> tuple[NDArray[np.int8], Floats]:
     return steps.reshape(delta.shape), scale.astype(np.float32)
 
 
-def run_facts(model: Path) -> dict[str, Any]:
-    """What is known about the runs: `stages.json` beside the weights, if it is there."""
-    path = model / "stages.json"
-    return {"stages": json.loads(path.read_text(encoding="utf-8"))} if path.exists() else {}
+def run_facts(run: Path) -> dict[str, Any]:
+    """What a stage's folder says of it: `align.json`, or the log of `smolvlm train`."""
+    own = run / "align.json"
+    if own.exists():
+        return {"stage": "align", **json.loads(own.read_text(encoding="utf-8"))}
+    recipe = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
+    log = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = [json.loads(line) for line in log]
+    steps = [line for line in lines if "loss" in line]
+    looks = [line["held_out"] for line in lines if line.get("held_out") is not None]
+    return {
+        "stage": recipe["stage"],
+        "minutes": round(steps[-1]["elapsed"] / 60, 1),
+        "steps": steps[-1]["step"],
+        "samples": sum(line["samples"] for line in steps),
+        "held_out": [round(looks[0], 4), round(looks[-1], 4)] if looks else [],
+    }
 
 
 def copy_small_files(out: Path) -> None:
@@ -135,8 +156,9 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--out", type=Path, default=assets(), help="a folder for a trial")
     parser.add_argument("--rank", type=int, default=40)
+    parser.add_argument("--runs", type=Path, nargs="*", default=[], help="folders of the stages")
     args = parser.parse_args()
-    facts = publish(args.model, args.out, rank=args.rank)
+    facts = publish(args.model, args.out, rank=args.rank, runs=args.runs)
     print(json.dumps({key: facts[key] for key in ("rank", "lost_by_rank")}))
 
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,37 +25,42 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from smolvlm.config import read_json
-from smolvlm.errors import InputError
+from smolvlm.errors import InputError, SmolVLMError
+from smolvlm.training.adapter_files import stored_as
 from smolvlm.weights.reader import Checkpoint, open_checkpoint
-from smolvlm.weights.writer import to_bf16_bits, write_checkpoint
+from smolvlm.weights.writer import INDEX_NAME, write_checkpoint
 
 POSITIONS = "vision_model.embeddings.position_embedding.weight"
 COPIED = ("*.json", "*.jinja", "*.txt")
-WEIGHT_INDEX = "model.safetensors.index.json"
 
 
 def change_side(model: Path, out: Path, side: int, *, positions: Path | None = None) -> None:
     """Write the folder `model` to `out` for tiles of `side` pixels.
 
     positions: a model with tiles of this side whose position table is taken. `InputError` for a
-    side that does not give whole visual tokens, or a table of another side.
+    side that does not give whole visual tokens, a table of another side, or `model` itself as `out`
+    (its weights are read while they are written).
     """
+    if out.resolve() == model.resolve():
+        raise InputError(f"{out} is the model itself; choose another folder for the result")
     base = open_checkpoint(model)
     vision, factor = base.config.vision, base.config.scale_factor
-    if side % (vision.patch_size * factor):
+    least = vision.patch_size * factor
+    if side < least or side % least:
         raise InputError(
-            f"side is {side}; wanted a multiple of {vision.patch_size * factor} pixels"
+            f"side is {side}; wanted a multiple of {least} pixels"
             f" ({factor} patches of {vision.patch_size})"
         )
     grid = side // vision.patch_size
     table = resampled(base, grid) if positions is None else _table(open_checkpoint(positions), grid)
+    tensors: dict[str, NDArray[Any]] = {name: base.raw(name) for name in base.names()}
+    tensors[POSITIONS] = stored_as(base.dtype(POSITIONS), table)
     out.mkdir(parents=True, exist_ok=True)
     for path in (path for pattern in COPIED for path in model.glob(pattern)):
-        if path.name != WEIGHT_INDEX:
+        if path.name != INDEX_NAME:
             shutil.copyfile(path, out / path.name)
-    _write_side(out, side, tokens=(grid // factor) ** 2)
-    tensors: dict[str, NDArray[Any]] = {name: base.raw(name) for name in base.names()}
-    write_checkpoint(out, {**tensors, POSITIONS: to_bf16_bits(table)})
+    _write_side(out, side, before=vision.image_size, tokens=(grid // factor) ** 2)
+    write_checkpoint(out, tensors)
 
 
 def resampled(base: Checkpoint, grid: int) -> NDArray[np.float32]:
@@ -73,13 +80,14 @@ def _table(source: Checkpoint, grid: int) -> NDArray[np.float32]:
     return source.f32(POSITIONS)
 
 
-def _write_side(folder: Path, side: int, *, tokens: int) -> None:
-    """Tell the three config files."""
+def _write_side(folder: Path, side: int, *, before: int, tokens: int) -> None:
+    """Tell the three config files; longest edges of pictures and frames go with the tile."""
     config = read_json(folder / "config.json")
     config["vision_config"]["image_size"] = side
     pictures = read_json(folder / "preprocessor_config.json")
-    pictures["max_image_size"]["longest_edge"] = side
-    pictures["size"]["longest_edge"] = pictures["size"]["longest_edge"] // 448 * side
+    clips = pictures.get("video_sampling", {}).get("video_size", {})
+    for edges in (pictures["size"], pictures["max_image_size"], clips):
+        edges.update({key: edge * side // before for key, edge in edges.items()})
     words = read_json(folder / "processor_config.json")
     words["image_seq_len"] = tokens
     for name, values in (("config", config), ("preprocessor_config", pictures),
@@ -88,16 +96,21 @@ def _write_side(folder: Path, side: int, *, tokens: int) -> None:
         (folder / f"{name}.json").write_text(text, encoding="utf-8")
 
 
-def main() -> None:
-    """Command line of the change."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--side", type=int, required=True)
     parser.add_argument("--positions", type=Path, help="a model whose position table is taken")
-    args = parser.parse_args()
-    change_side(args.model, args.out, args.side, positions=args.positions)
+    args = parser.parse_args(arguments)
+    try:
+        change_side(args.model, args.out, args.side, positions=args.positions)
+    except SmolVLMError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""`smolvlm ask`: pictures and a question in, an answer out as it is made.
+"""`smolvlm ask`: pictures, clips and a question in, an answer out as it is made.
 
 Joins the arguments, the API and what is printed. Pictures and settings are checked before a model
 is looked for. The answer alone goes to stdout; everything said about it goes to stderr.
@@ -19,11 +19,11 @@ from smolvlm import api
 from smolvlm.cli import show
 from smolvlm.cli.arguments import open_pictures, split_arguments
 from smolvlm.cli.models import comes_from_hub
-from smolvlm.cli.terminal import EXIT_INTERRUPTED, waiting
+from smolvlm.cli.terminal import EXIT_INTERRUPTED, one_line, waiting
 from smolvlm.engines.choose import fitting
 from smolvlm.options import read_generation
 from smolvlm.processing.processor import PromptPlan
-from smolvlm.types import Answer
+from smolvlm.types import Answer, VideoPart
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def run(
     pictures = open_pictures(names, allow_url=load.get("allow_urls", False))
     opened_ms = (perf_counter() - start) * 1e3
     if output.explain:
-        print_plan(api.explain(model, pictures, question, **load), names, as_json=output.json)
+        shown = [n for n, p in zip(names, pictures, strict=True) if not isinstance(p, VideoPart)]
+        print_plan(api.explain(model, pictures, question, **load), shown, as_json=output.json)
         return
     start = perf_counter()
     with waiting("opening the model", shown=not comes_from_hub(model)):
@@ -75,11 +76,13 @@ def check_settings(load: Mapping[str, Any], generation: Mapping[str, Any]) -> No
 
 
 def print_plan(plan: PromptPlan, names: Sequence[str], *, as_json: bool) -> None:
-    """A plan on stdout, as a table or as JSON."""
+    """A plan on stdout, as a table or as JSON; names: of the pictures, clips know theirs."""
     if as_json:
         print_json(show.plan_json(plan))
-    else:
-        show.print_table(show.plan_table(plan, names))
+        return
+    show.print_table(show.plan_table(plan, names))
+    for line in show.clip_lines(plan):
+        print(one_line(line))
 
 
 def print_pieces(stream: api.AnswerStream) -> Answer:

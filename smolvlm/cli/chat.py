@@ -20,10 +20,11 @@ from smolvlm.cli.ask import check_settings, print_pieces
 from smolvlm.cli.models import comes_from_hub
 from smolvlm.cli.terminal import print_error, waiting
 from smolvlm.errors import InputError, SmolVLMError
-from smolvlm.types import ImagePart, Message, TextPart
+from smolvlm.processing.messages import visual_part
+from smolvlm.types import ImagePart, Message, TextPart, VideoPart
 
 HELP = """\
-/image PATH   show a picture with the next question
+/image PATH   show a picture or clip with the next question
 /clear        forget the conversation and its pictures
 /help         this list
 /quit         leave (so does the end of the input, Ctrl-D)"""
@@ -38,13 +39,13 @@ class Conversation:
         self._generation = generation
         self._allow_url = allow_url
         self.messages: list[Message] = []
-        self.waiting: list[ImagePart] = []
+        self.waiting: list[ImagePart | VideoPart] = []
 
     def show_picture(self, path: str) -> None:
         """Open a picture now, so that what is wrong with it is said now."""
         if not path or path == STDIN:
             raise InputError("/image needs the path of a picture: /image cat.png")
-        self.waiting += map(ImagePart, open_pictures([path], allow_url=self._allow_url))
+        self.waiting += map(visual_part, open_pictures([path], allow_url=self._allow_url))
 
     def ask(self, question: str) -> None:
         """One turn: print the answer and remember both, unless the turn fails or is stopped."""
@@ -75,7 +76,7 @@ def run(
     with waiting("opening the model", shown=not comes_from_hub(model)):
         assistant = api.load(model, **load)
     talk = Conversation(assistant, generation=generation, allow_url=allow_url)
-    talk.waiting += map(ImagePart, opened)
+    talk.waiting += map(visual_part, opened)
     interactive = sys.stdin.isatty()
     if interactive:
         typer.echo(HELP, err=True)

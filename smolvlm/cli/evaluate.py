@@ -8,16 +8,17 @@ of `evaluation/`, how a suite is made its maker's.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from smolvlm import api
-from smolvlm.cli.terminal import progress_bar, waiting
+from smolvlm.cli.terminal import progress_bar, say, waiting
 from smolvlm.errors import InputError
 from smolvlm.evaluation.records import Records
 from smolvlm.evaluation.report import markdown
-from smolvlm.evaluation.run import QUICK, Extent, describe, evaluate
+from smolvlm.evaluation.run import QUICK, Extent, Progress, describe, evaluate
 from smolvlm.evaluation.suite import SUITE_FILE, Suite, read_suite
 from smolvlm.weights.cache import cache_folder
 from smolvlm.weights.reader import open_checkpoint
@@ -41,7 +42,8 @@ def run(
         assistant = api.load(model, **load)
         head = header(asked, model, assistant)
     records = Records.open(out, head)
-    with progress_bar() as progress:
+    with progress_bar() as bar:
+        progress = bar if sys.stderr.isatty() else lines()
         results = evaluate(assistant, chosen, records, extent=extent, progress=progress)
     extents = {"items": extent.items, "baseline_items": extent.baseline_items}
     report = {**describe(**head, extent=extents), "tasks": results}
@@ -50,6 +52,19 @@ def run(
     (out / "results.json").write_text(text + "\n", encoding="utf-8")
     (out / "results.md").write_text(page, encoding="utf-8")
     print(page, end="")
+
+
+def lines() -> Progress:
+    """A line on stderr whenever another task or condition begins."""
+    last = ""
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal last
+        if what != last:
+            last = what
+            say(f"{what}: {done} of {total} items")
+
+    return tell
 
 
 def find_suite(name: str) -> Path:

@@ -120,10 +120,13 @@ Out = Annotated[
 ]
 Tasks = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="Only this task (E7, E9, 'E2*'); may be repeated."),
+    typer.Option(
+        metavar="NAME",
+        help="Only these tasks: E7, a family (E2), a pattern ('E1*'); may be repeated.",
+    ),
 ]
 Quick = Annotated[
-    bool, typer.Option("--quick", help="A few items of each task: a check, no measurement.")
+    bool, typer.Option("--quick", help="The first 8 items of each task: a check, no measurement.")
 ]
 Limit = Annotated[int | None, typer.Option(metavar="N", help="At most N items of each task.")]
 

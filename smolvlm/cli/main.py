@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from smolvlm import __version__
-from smolvlm.cli import flags, video
+from smolvlm.cli import flags, video, watch
 from smolvlm.cli.flags import given
 from smolvlm.cli.terminal import EXIT_CHECK_FAILED, reported
 
@@ -139,6 +139,7 @@ def chat(
 
 app.command()(video.video)
 app.command()(video.highlights)
+app.command()(watch.watch)
 
 
 @app.command()

@@ -54,7 +54,7 @@ def print_model(name: str) -> None:
         ("on disk", _yes(on_disk(entry.name))),
     ]
     if entry.repo is None:
-        rows += [(f"score: {name}", value) for name, value in _scores()]
+        rows += _card()
     show.print_table(show.table(rows))
 
 
@@ -86,13 +86,14 @@ def pull(name: str, *, revision: str | None, offline: bool) -> None:
     print(folder)
 
 
-def _scores() -> list[tuple[str, str]]:
-    """The scores of the embedded model's card, by name; none before it has been trained."""
+def _card() -> list[tuple[str, str]]:
+    """The scores and limits of the embedded model's card; none before it has been trained."""
     card = resources.files("smolvlm") / CARD
     if not card.is_file():
         return []
-    scores: dict[str, Any] = json.loads(card.read_text(encoding="utf-8")).get("scores", {})
-    return [(name, str(value)) for name, value in scores.items()]
+    said: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
+    lines = [(f"score: {name}", str(value)) for name, value in said.get("scores", {}).items()]
+    return [*lines, ("limits", said["limits"])] if "limits" in said else lines
 
 
 def _yes(value: bool) -> str:

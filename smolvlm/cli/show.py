@@ -18,7 +18,8 @@ from rich.text import Text
 
 from smolvlm.api import ModelInfo
 from smolvlm.cli.machine import peak_memory
-from smolvlm.processing.processor import PicturePlan, PromptPlan
+from smolvlm.processing.processor import ClipPlan, PicturePlan, PromptPlan
+from smolvlm.processing.video_prompt import clock
 from smolvlm.types import Answer, Timings
 
 
@@ -47,7 +48,9 @@ def print_table(made: Table, *, stderr: bool = False) -> None:
 
 
 def plan_json(plan: PromptPlan) -> dict[str, Any]:
-    """A prompt's plan: per picture its size in pixels, grid, tiles and tokens, then the totals."""
+    """A prompt's plan: each picture with its size in pixels, grid, tiles and tokens, each clip with
+    its chosen frames and their times in seconds, then the totals.
+    """
     return {
         "pictures": [
             {
@@ -60,6 +63,20 @@ def plan_json(plan: PromptPlan) -> dict[str, Any]:
                 "prompt_tokens": picture.prompt_tokens,
             }
             for picture in plan.pictures
+        ],
+        "clips": [
+            {
+                "name": clip.name,
+                "height": clip.plan.height,
+                "width": clip.plan.width,
+                "duration": round(clip.duration, 3),
+                "frames": clip.frames,
+                "times": [round(time, 3) for time in clip.times],
+                "stamps": list(clip.stamps),
+                "visual_tokens": clip.visual_tokens,
+                "prompt_tokens": clip.prompt_tokens,
+            }
+            for clip in plan.clips
         ],
         "tiles": plan.tiles,
         "visual_tokens": plan.visual_tokens,
@@ -87,8 +104,9 @@ def answer_json(answer: Answer, plan: PromptPlan) -> dict[str, Any]:
 
 
 def plan_table(plan: PromptPlan, names: Sequence[str]) -> Table:
-    """What `--explain` prints: one row per picture, then the whole prompt."""
+    """What `--explain` prints: one row per picture, one per clip, then the whole prompt."""
     rows = [_plan_row(name, picture) for name, picture in zip(names, plan.pictures, strict=True)]
+    rows += map(_clip_row, plan.clips)
     totals = (str(plan.tiles), str(plan.visual_tokens), str(plan.prompt_tokens))
     rows.append(("words", "", "", "", "", str(plan.text_tokens)))
     rows.append((f"all (context {plan.max_positions})", "", "", *totals))
@@ -101,6 +119,18 @@ def _plan_row(name: str, picture: PicturePlan) -> tuple[str, ...]:
     grid = f"{plan.rows} rows x {plan.cols} cols + global" if plan.rows else "global view only"
     counts = (plan.num_tiles, picture.visual_tokens, picture.prompt_tokens)
     return (name, f"{plan.width} x {plan.height}", grid, *(str(count) for count in counts))
+
+
+def _clip_row(clip: ClipPlan) -> tuple[str, ...]:
+    frames = f"{clip.frames} frame{'s' if clip.frames > 1 else ''} of {clock(clip.duration)}"
+    counts = (clip.frames, clip.visual_tokens, clip.prompt_tokens)
+    size = f"{clip.plan.width} x {clip.plan.height}"
+    return (clip.name, size, frames, *(str(count) for count in counts))
+
+
+def clip_lines(plan: PromptPlan) -> list[str]:
+    """A line for each clip with the times of its frames, as the prompt says them."""
+    return [f"{clip.name} is seen at {' '.join(clip.stamps)}" for clip in plan.clips]
 
 
 def stats_table(answer: Answer, info: ModelInfo, *, load_ms: float) -> Table:

@@ -87,7 +87,7 @@ def highlights(
     offline: flags.Offline = False,
     revision: flags.Revision = None,
 ) -> None:
-    """Find the moments of a clip that you want to see, and cut them out.
+    """Find and cut out the moments of a clip that you want to see.
 
     Writes cuts.json, a page with pictures and the cut clip to the --out folder.
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from smolvlm import api
+from smolvlm.cli.arguments import QUESTION_FOR_CLIP
 from smolvlm.cli.ask import check_settings, print_json, print_pieces
 from smolvlm.cli.models import comes_from_hub
 from smolvlm.cli.show import timings_json
@@ -26,7 +27,6 @@ from smolvlm.video.segments import SegmentAnswer, answer_each, divide
 from smolvlm.video.times import clock, parse_length, parse_time, span
 from smolvlm.video.windows import Looked, Window, look_through
 
-DEFAULT_QUESTION = "What happens in this video?"
 LISTED = 12  # times that are named one by one
 
 
@@ -43,8 +43,8 @@ class Asked:
 
     @property
     def words(self) -> str:
-        """The question, or one of our own."""
-        return self.question if self.question and self.question.strip() else DEFAULT_QUESTION
+        """The question, or that of `smolvlm ask` where there is none."""
+        return self.question if self.question and self.question.strip() else QUESTION_FOR_CLIP
 
 
 def run(

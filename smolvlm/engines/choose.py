@@ -1,8 +1,9 @@
 """Which engine runs: one table of choices, and one rule.
 
-The rule: the first row of `CHOICES` that fits what was asked and can run on this machine. Nothing
-heavy is imported before a row is tried; `smolvlm doctor` shows the table with the reason why each
-row can or cannot run.
+The rule: the first row of `CHOICES` that fits what was asked and can run on this machine; for a
+quantised folder the row of its own precision first, unless a precision was asked for. Nothing heavy
+is imported before a row is tried; `smolvlm doctor` shows the table with the reason why each row can
+or cannot run.
 """
 
 from __future__ import annotations
@@ -41,11 +42,15 @@ class Explanation:
     obstacle: str | None
 
 
+# Precisions that say how matrices are stored; the others say what is computed in.
+QUANTIZED = ("int8", "int4")
 _TORCH = ("torch", "smolvlm[torch]")
 _OPENVINO = ("openvino", "smolvlm")
 CHOICES = (
     Choice("openvino", "cpu", "bf16", *_OPENVINO, "fastest where the CPU computes in bfloat16"),
     Choice("openvino", "cpu", "f32", *_OPENVINO, "fastest on other CPUs, and the exact one"),
+    Choice("openvino", "cpu", "int8", *_OPENVINO, "smaller, with nearly the same answers"),
+    Choice("openvino", "cpu", "int4", *_OPENVINO, "smallest, with other answers at times"),
     Choice("torch", "cuda", "bf16", *_TORCH, "for an NVIDIA GPU"),
     Choice("torch", "cpu", "f32", *_TORCH, "the readable reference"),
     Choice("torch", "cpu", "bf16", *_TORCH, "half the memory of the reference"),
@@ -73,12 +78,25 @@ def create_engine(
             f"{checkpoint.folder}: preprocessor_config.json cuts tiles of {rules.tile} pixels, "
             f"config.json wants {side}; the files are of different models"
         )
-    return _build(choose(engine, precision), checkpoint, rules, threads)
+    stored = _stored_precision(checkpoint)
+    if stored and precision in QUANTIZED and precision != stored:
+        raise InputError(
+            f"{checkpoint.folder} is quantised to {stored} already; leave the precision "
+            f"{precision} out, or use the checkpoint it was made from"
+        )
+    return _build(choose(engine, precision, stored), checkpoint, rules, threads)
 
 
-def choose(engine: str | None = None, precision: str | None = None) -> Choice:
-    """The first row that fits and can run; errors as in `create_engine`."""
-    rows = fitting(engine, precision)
+def choose(
+    engine: str | None = None, precision: str | None = None, stored: str | None = None
+) -> Choice:
+    """The first row that fits and can run; errors as in `create_engine`.
+
+    stored: what a quantised folder is stored in; its row comes first where nothing else is asked.
+    """
+    rows: Iterable[Choice] = fitting(engine, precision)
+    if precision is None and stored:
+        rows = sorted(rows, key=lambda row: row.precision != stored)
     obstacles = []
     for row in rows:
         obstacle = _obstacle(row)
@@ -108,6 +126,12 @@ def fitting(engine: str | None, precision: str | None) -> tuple[Choice, ...]:
 def explain_choices() -> list[Explanation]:
     """Every row in the order of choice, and whether it can run here. Imports what is installed."""
     return [Explanation(row, _obstacle(row)) for row in CHOICES]
+
+
+def _stored_precision(checkpoint: Checkpoint) -> str | None:
+    """The fewest bits a matrix of a quantised folder has, as a precision; None of another."""
+    bits = [found for name in checkpoint.names() if (found := checkpoint.bits(name))]
+    return f"int{min(bits)}" if bits else None
 
 
 def _list(words: Iterable[str]) -> str:

@@ -1,9 +1,9 @@
 """The OpenVINO engine, the default on a CPU: the graphs of one checkpoint, run for conversations.
 
-Each conversation is an inference request with its own keys and values. The token rows are gathered
-here, from the memory-mapped embedding matrix, and visual tokens put in their places. Compiling is
-left to `openvino_compile.py`; what the graphs compute is written in `openvino_vision.py` and
-`openvino_text.py`. An engine and its conversations serve one thread at a time.
+Each conversation is an inference request with its own keys and values; its token rows come from
+`token_table.py`. Compiling is left to `openvino_compile.py`; what the graphs compute is written in
+`openvino_vision.py` and `openvino_text.py`. An engine and its conversations serve one thread at a
+time.
 
 Letters: N tiles, S tile side, T visual tokens per tile, H text width, L new tokens, C cache slots.
 """
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from smolvlm.config import ImageRules, ModelConfig
 from smolvlm.engines.base import EngineInfo, KVArrays, KVState, Step
 from smolvlm.engines.openvino_compile import PRECISIONS, Compiler
+from smolvlm.engines.token_table import TokenTable
 from smolvlm.errors import UnknownNameError
-from smolvlm.weights.names import EMBEDDING
 from smolvlm.weights.reader import Checkpoint
 
 # Tiles in one run of the tower: two keep every kernel busy, more only cost memory (measured).
@@ -125,8 +125,10 @@ class OpenVINOEngine:
         precision: str = "f32",
         threads: int | None = None,
     ) -> None:
-        """Compile both graphs in `precision` ("f32", "bf16"), or take them from the cache.
+        """Compile both graphs in `precision`, or take them from the cache.
 
+        precision: "f32" and "bf16" say what is computed in; "int8" and "int4" that the language
+        model's matrices are stored in so many bits, and rounded to them if they are not yet.
         threads: how many CPU threads compute; None leaves OpenVINO's choice, the physical cores.
         `CacheError` when the cache cannot be written.
         """
@@ -141,7 +143,7 @@ class OpenVINOEngine:
         self._device = compiler.device
         self._vision, self._text = compiler.vision(), compiler.text()
         self._tower = self._vision.model.create_infer_request()
-        self._table = checkpoint.raw(EMBEDDING)  # (V, H), as stored
+        self._table = TokenTable(checkpoint)
 
     @property
     def config(self) -> ModelConfig:
@@ -182,29 +184,12 @@ class OpenVINOEngine:
         ids disagree.
         """
         assert len({id(step.state) for step in steps}) == len(steps), "a state appears twice"
-        states, rows = [_own(step.state) for step in steps], [self._rows(step) for step in steps]
+        states = [_own(step.state) for step in steps]
+        rows = [self._table.embed(step.token_ids, step.features) for step in steps]
         with self._text.running():
             for state, step, part in zip(states, steps, rows, strict=True):
                 state.start(part, first_row=0 if step.logits == "all" else -1)
             return [state.finish() for state in states]
-
-    def _rows(self, step: Step) -> NDArray[np.float32]:
-        """The embedding rows (L, H) of a step, visual tokens in the places of `<image>` ids."""
-        ids = step.token_ids
-        assert len(ids) and ids.min() >= 0, "a step needs tokens"
-        visual = ids == self.config.image_token_id  # (L,)
-        wanted, given = int(visual.sum()), 0 if step.features is None else len(step.features)
-        if wanted != given:
-            raise ValueError(
-                f"the step has {wanted} <image> tokens but {given} visual tokens were given"
-            )
-        rows = self._table[ids]  # (L, H)
-        if rows.dtype == np.uint16:  # the bits of bfloat16: the upper half of a float32
-            rows = (rows.astype(np.uint32) << 16).view(np.float32)
-        embeddings: NDArray[np.float32] = rows.astype(np.float32, copy=False)
-        if step.features is not None:
-            embeddings[visual] = step.features
-        return embeddings
 
 
 def _outside(variable: str) -> str:

@@ -23,19 +23,28 @@ from smolvlm.engines.compiled_cache import Entry, MappedEntry, digest, entry_for
 from smolvlm.engines.openvino_ops import Weights
 from smolvlm.engines.openvino_text import build_text_graph
 from smolvlm.engines.openvino_vision import build_vision_graph
+from smolvlm.quant.plan import LOADED
+from smolvlm.quant.schemes import Scheme
 from smolvlm.weights.reader import Checkpoint
 
 GraphName = Literal["vision", "text"]
 Properties = dict[str, Any]
 
 DEVICE = "CPU"
-# OpenVINO's name of each precision, the fastest first.
-PRECISIONS = {"bf16": ov.Type.bf16, "f32": ov.Type.f32}
-# Part of every key: raise it with every change of a graph or of `properties`.
-GRAPH_VERSION = 1
+# What an engine may be asked for. The last two say how the matrices are stored: a folder that is
+# not quantised is rounded as it is loaded.
+PRECISIONS = ("bf16", "f32", *LOADED)
+# Part of every key: raise it with every change of a graph, of rounding or of `properties`.
+GRAPH_VERSION = 2
+# Next to stored codes, the plugin turns this many activations at a time into 8-bit codes of their
+# own, if it computes in float32. It has to divide the groups of 4-bit codes.
+ACTIVATION_GROUP = 32
 # A larger model is compiled every time: its entries would take as much disk as the model, and twice
 # that in memory while they are written, to save the same second.
 MAX_CACHED_BYTES = 1024**3
+
+# How the names of tensors that are not of the text graph begin.
+VISION_PARTS = ("vision_model.", "connector.")
 
 # Between two releases of what the first run has read. A page that is needed again is still in the
 # kernel's cache and comes back at once.
@@ -80,21 +89,37 @@ def _trim(memory: MappedEntry, ended: Event) -> None:
 
 
 def runnable_precisions() -> tuple[str, ...]:
-    """The precisions this CPU has instructions for, the fastest first."""
+    """The precisions this CPU has instructions for."""
+    return tuple(name for name in PRECISIONS if name != "bf16" or _has_bf16())
+
+
+def _has_bf16() -> bool:
     # The plugin's own default is bfloat16 on such CPUs, and only on them.
-    native = ov.Core().get_property(DEVICE, "INFERENCE_PRECISION_HINT") == ov.Type.bf16
-    return tuple(name for name in PRECISIONS if name != "bf16" or native)
+    native: bool = ov.Core().get_property(DEVICE, "INFERENCE_PRECISION_HINT") == ov.Type.bf16
+    return native
 
 
-def properties(precision: str, threads: int | None) -> Properties:
-    """How OpenVINO is to run: answers as soon as possible, in one number type throughout."""
+def number_type(graph: GraphName, precision: str) -> ov.Type:
+    """What a graph computes in.
+
+    Decoding from stored codes is fastest in float32 with activations in 8 bits; the tower is never
+    quantised that way, and takes bfloat16 where there is any.
+    """
+    if precision in LOADED:
+        return ov.Type.bf16 if graph == "vision" and _has_bf16() else ov.Type.f32
+    return ov.Type.bf16 if precision == "bf16" else ov.Type.f32
+
+
+def properties(graph: GraphName, precision: str, threads: int | None) -> Properties:
+    """How OpenVINO is to run: answers as soon as possible, in the number type of the graph."""
+    kind, coarse = number_type(graph, precision), precision in LOADED
     chosen = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+        "INFERENCE_PRECISION_HINT": kind,
         # By default keys and values are stored in 8 bits, and so are activations next to 8-bit
         # weights: neither is what "f32" or "bf16" promises.
-        "KV_CACHE_PRECISION": PRECISIONS[precision],
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+        "KV_CACHE_PRECISION": ov.Type.u8 if coarse else kind,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": ACTIVATION_GROUP if coarse and graph == "text" else 0,
     }
     return chosen if threads is None else chosen | {"INFERENCE_NUM_THREADS": threads}
 
@@ -108,8 +133,9 @@ class Compiler:
         self._checkpoint = checkpoint
         self._rules = rules
         self._precision = precision
+        self._threads = threads
         self._core = ov.Core()
-        self._properties = properties(precision, threads)
+        self._schemes = _schemes(checkpoint, precision)
         self.device = str(self._core.get_property(DEVICE, "FULL_DEVICE_NAME")).strip()
 
     def vision(self) -> CompiledGraph:
@@ -122,49 +148,77 @@ class Compiler:
 
     def _graph(self, name: GraphName, build: Callable[[Weights], ov.Model]) -> CompiledGraph:
         if not self._is_cached(name):
-            return self._compile(build, Weights(self._checkpoint))
+            return self._compile(name, build, narrow=False)
         entry = self._entry(name)
-        graph = self._import(entry)
+        graph = self._import(name, entry)
         if graph is None:
             # Half the disk; without a cache it would be work in vain, for the plugin does it too.
-            graph = self._compile(build, Weights(self._checkpoint, narrow=self._is_narrow))
+            graph = self._compile(name, build, narrow=self._is_narrow(name))
             entry.store(graph.model.export_model().getbuffer())
         return graph
 
-    @property
-    def _is_narrow(self) -> bool:
-        return self._precision == "bf16"
+    def _is_narrow(self, name: GraphName) -> bool:
+        return bool(number_type(name, self._precision) == ov.Type.bf16)
 
-    def _compile(self, build: Callable[[Weights], ov.Model], weights: Weights) -> CompiledGraph:
-        model = self._core.compile_model(build(weights), DEVICE, self._properties)
-        return CompiledGraph(model, weights)
+    def _compile(
+        self, name: GraphName, build: Callable[[Weights], ov.Model], *, narrow: bool
+    ) -> CompiledGraph:
+        weights = Weights(self._checkpoint, narrow=narrow, schemes=self._schemes)
+        chosen = properties(name, self._precision, self._threads)
+        return CompiledGraph(self._core.compile_model(build(weights), DEVICE, chosen), weights)
 
-    def _import(self, entry: Entry) -> CompiledGraph | None:
+    def _import(self, name: GraphName, entry: Entry) -> CompiledGraph | None:
         """The graph of a cache entry; None when there is none that can be used."""
         try:
             memory = entry.open()
             if memory is None:
                 return None
             blob = ov.Tensor(memory.blob, shared_memory=True)
-            model = self._core.import_model(blob, DEVICE, self._properties)
+            chosen = properties(name, self._precision, self._threads)
+            model = self._core.import_model(blob, DEVICE, chosen)
         except (OSError, ValueError, RuntimeError) as error:
             _LOG.warning("compiling anew, %s cannot be used: %s", entry.path, error)
             return None
         return CompiledGraph(model, memory)
 
     def _is_cached(self, name: GraphName) -> bool:
-        names = self._checkpoint.names()
-        dtypes = {self._checkpoint.dtype(tensor) for tensor in names}
-        values = sum(prod(self._checkpoint.shape(tensor)) for tensor in names)
-        wide = "F32" in dtypes and not self._is_narrow
-        if values * (4 if wide else 2) > MAX_CACHED_BYTES:
+        if (
+            sum(self._stored_bytes(tensor) for tensor in self._checkpoint.names())
+            > MAX_CACHED_BYTES
+        ):
             return False
+        if name == "vision" or self._is_narrow("text"):
+            return True
         # An imported text graph is no longer recognised as a language model and widens 16-bit
         # weights to float32: twice the memory (measured on the 256M), half the decoding speed.
-        widens = self._precision == "f32" and dtypes != {"F32"}
-        return name != "text" or not widens
+        return not any(
+            len(self._checkpoint.shape(tensor)) > 1 and self._stored_type(tensor) in ("BF16", "F16")
+            for tensor in self._checkpoint.names()
+            if not tensor.startswith(VISION_PARTS)
+        )
+
+    def _stored_type(self, tensor: str) -> str:
+        """How a tensor lies in the graph: "codes" where it is quantised."""
+        if tensor in self._schemes or self._checkpoint.bits(tensor):
+            return "codes"
+        return self._checkpoint.dtype(tensor)
+
+    def _stored_bytes(self, tensor: str) -> int:
+        """About the bytes a tensor takes in a cache entry."""
+        graph: GraphName = "vision" if tensor.startswith(VISION_PARTS) else "text"
+        size = 1 if self._stored_type(tensor) == "codes" else 2
+        wide = self._stored_type(tensor) == "F32" and not self._is_narrow(graph)
+        return prod(self._checkpoint.shape(tensor)) * (4 if wide else size)
 
     def _entry(self, name: GraphName) -> Entry:
         slot = f"{name}-{self._precision}-{digest(self.device)[:8]}"
         key = digest(self._checkpoint.fingerprint, self._rules, ov.__version__, GRAPH_VERSION)
         return entry_for(self._checkpoint.folder, slot, key[:32])
+
+
+def _schemes(checkpoint: Checkpoint, precision: str) -> dict[str, Scheme]:
+    """The matrices to be quantised as they are loaded; none of a folder that has been."""
+    if precision not in LOADED or checkpoint.is_quantized:
+        return {}
+    shapes = {name: checkpoint.shape(name) for name in checkpoint.names()}
+    return LOADED[precision].resolve(shapes)

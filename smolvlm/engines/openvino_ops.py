@@ -8,6 +8,7 @@ Letters: N samples, L rows of a sequence.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset15 as op
 
+from smolvlm.quant.schemes import BLOCK_ROWS, Scheme, quantize_blocks
+from smolvlm.weights.packed import Packed, pack_nibbles
+from smolvlm.weights.quantized import InputRange
 from smolvlm.weights.reader import Checkpoint
 from smolvlm.weights.writer import to_bf16_bits
 
@@ -35,20 +39,36 @@ class Weights:
     compiled from it, may be used as long as its `Weights` live.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, narrow: bool = False) -> None:
-        """narrow: matrices become bfloat16 here, for a graph that computes in it anyway."""
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        narrow: bool = False,
+        schemes: Mapping[str, Scheme] | None = None,
+    ) -> None:
+        """narrow: matrices become bfloat16 here, for a graph that computes in it anyway.
+
+        schemes: matrices to quantise here, by name; those a folder has quantised stay as they are.
+        """
         self.checkpoint = checkpoint
         self.config = checkpoint.config
         self.kept: list[NDArray[Any]] = []
         self._narrow = narrow
+        self._schemes = schemes or {}
+        self._limited: tuple[Node, InputRange, Node] | None = None
 
     def stored(self, name: str) -> Node:
-        """A tensor as float32; without a copy, in the checkpoint's memory map, unless narrowed."""
+        """A tensor as float32; without a copy, in the checkpoint's memory map, unless narrowed.
+
+        Of a quantised matrix the codes become the constant, and the plugin keeps them so.
+        """
+        packed = self._packed(name)
+        if packed is not None:
+            return self._codes(packed)
         raw, dtype = self.checkpoint.raw(name), self.checkpoint.dtype(name)
         if self._narrow and dtype == "F32" and raw.ndim > 1:
             raw, dtype = to_bf16_bits(raw), "BF16"
-        self.kept.append(raw)
-        constant = ov.op.Constant(ov.Tensor(raw, ov.Shape(raw.shape), _TYPES[dtype]))
+        constant = self._constant(raw, raw.shape, _TYPES[dtype])
         if dtype == "F32":
             return constant
         unpacked = op.convert(constant, "f32")
@@ -61,8 +81,54 @@ class Weights:
 
     def linear(self, x: Node, name: str, *, bias: bool = False) -> Node:
         """Multiply x (N, L, in) by `name`.weight (out, in), add `name`.bias -> (N, L, out)."""
+        limits = self.checkpoint.input_range(f"{name}.weight")
+        if limits is not None:
+            x = self._limit(x, limits)
         y = op.matmul(x, self.stored(f"{name}.weight"), False, True)  # (N, L, out)
         return op.add(y, self.stored(f"{name}.bias")) if bias else y
+
+    def _packed(self, name: str) -> Packed | None:
+        """A matrix as it is quantised, in its folder or here; None when it is neither."""
+        packed = self.checkpoint.packed(name)
+        if packed is None and name in self._schemes:
+            blocks = self.checkpoint.f32_blocks(name, BLOCK_ROWS)
+            return quantize_blocks(blocks, self._schemes[name])
+        return packed
+
+    def _codes(self, packed: Packed) -> Node:
+        """(code - zero) * scale, in the form that the plugin recognises as stored weights: (R, C).
+
+        4-bit codes without zero points become signed, as the kernels have a shorter way for those.
+        """
+        (rows, cols), groups = packed.shape, packed.scales.shape[1]
+        shape = [rows, cols] if groups == 1 else [rows, groups, packed.group]
+        ones = [*shape[:-1], 1]
+        codes, kind = packed.codes, ov.Type.i8
+        if packed.bits == 4:
+            signed = packed.zeros is None
+            # Less 8, in two's complement.
+            codes, kind = (codes ^ 0x88, ov.Type.i4) if signed else (codes, ov.Type.u4)
+        y = op.convert(self._constant(codes, shape, kind), "f32")
+        if packed.zeros is not None:
+            flat = packed.zeros.reshape(1, -1)  # (R, G) -> (1, R * G)
+            nibbles = pack_nibbles(np.pad(flat, ((0, 0), (0, flat.size % 2))))
+            y = op.subtract(y, op.convert(self._constant(nibbles, ones, ov.Type.u4), "f32"))
+        y = op.multiply(y, floats(packed.scales.reshape(ones)))
+        return y if groups == 1 else op.reshape(y, integers([rows, cols]), False)
+
+    def _constant(self, values: NDArray[Any], shape: Sequence[int], kind: ov.Type) -> Node:
+        self.kept.append(values)
+        return ov.op.Constant(ov.Tensor(values, ov.Shape(list(shape)), kind))
+
+    def _limit(self, x: Node, limits: InputRange) -> Node:
+        """Round x to 256 values of a fixed range, which tells the plugin to compute in int8.
+
+        Layers that read the same x in the same range share the node: it is rounded once.
+        """
+        if self._limited is None or self._limited[0] is not x or self._limited[1] != limits:
+            low, high = floats(limits.low), floats(limits.high)
+            self._limited = (x, limits, op.fake_quantize(x, low, high, low, high, 256))
+        return self._limited[2]
 
 
 def floats(values: Any) -> Node:

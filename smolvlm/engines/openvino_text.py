@@ -1,7 +1,7 @@
 """The OpenVINO graph of the language model: embeddings in, logits out, keys and values inside.
 
 Keys and values are variables of the graph, so that every inference request holds those of its own
-conversation. Token rows are gathered beside the graph, in `openvino.py`. Rules: the published
+conversation. Token rows are gathered beside the graph (`token_table.py`). Rules: the published
 checkpoints' forward pass (Llama); the PyTorch statement of it is `model/text.py`. The forms of
 RMSNorm, rotation, attention and SwiGLU are those the CPU plugin replaces by single kernels.
 

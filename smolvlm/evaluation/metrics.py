@@ -173,6 +173,12 @@ def point_in_box(answer: str, targets: Sequence[str]) -> float:
     return float(any(b[0] <= x <= b[2] and b[1] <= y <= b[3] for b in boxes))
 
 
+def middle(box: str) -> str:
+    """The answer "x,y" that points at the middle of a target of `point_in_box`."""
+    left, top, right, bottom = (float(found) for found in _NUMBER.findall(box))
+    return f"{(left + right) / 2:.1f},{(top + bottom) / 2:.1f}"
+
+
 def yes_rate(answer: str, targets: Sequence[str]) -> float:
     """1 for an answer that begins with yes, whatever would be right."""
     return float(normalise(answer).split()[:1] == ["yes"])
@@ -217,12 +223,14 @@ class Metric:
     higher: whether more is better, None for neither.
     paired: whether values are joined by `pairs_right` before they are averaged.
     shown: turns the mean into what is reported.
+    answer: what somebody would say who means a target.
     """
 
     value: Callable[[str, Sequence[str]], float] | None
     higher: bool | None = True
     paired: bool = False
     shown: Callable[[float], float] = float
+    answer: Callable[[str], str] = str
 
 
 METRICS: Mapping[str, Metric] = {
@@ -236,7 +244,7 @@ METRICS: Mapping[str, Metric] = {
     "mae": Metric(absolute_error, higher=False),
     "keyword": Metric(keyword),
     "vqa": Metric(vqa),
-    "point": Metric(point_in_box),
+    "point": Metric(point_in_box, answer=middle),
     "yes_rate": Metric(yes_rate, higher=None),
     "flip_rate": Metric(exact, paired=True),
     "perplexity": Metric(None, higher=False, shown=math.exp),  # values: nats per token

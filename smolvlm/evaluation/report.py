@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 HEAD = (
-    "| task | what | n | metric | score | 95 % | grey | shuffled | chance | target | learnt |",
-    "|---|---|---|---|---|---|---|---|---|---|---|",
+    "| task | what | n | metric | score | 95 % | grey | shuffled | chance | target | learnt | ms |",
+    "|---|---|---|---|---|---|---|---|---|---|---|---|",
 )
 NOTE = """\
 Grey: the same questions about plain grey pictures. Shuffled: about the picture of another item.
 Chance: guessing, or the best constant answer. Learnt: better than grey by more than both intervals.
-cer, wer, mae and perplexity are better when smaller.
+Ms: of the run, an item. cer, wer, mae and perplexity are better when smaller.
 """
 AS_NUMBERS = ("mae", "perplexity")  # every other metric is a share
 
@@ -27,13 +27,26 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 
 def _headline(report: Mapping[str, Any]) -> str:
-    suite, model = report["suite"], report["model"]
-    seconds = sum(task["seconds"] for task in report["tasks"])
+    suite, model, tasks = report["suite"], report["model"], report["tasks"]
+    seconds = sum(task["seconds"] + task.get("baseline_seconds", 0.0) for task in tasks)
     return (
         f"Suite {suite['name']} {suite['version']}, model {model['name']} on {model['engine']}, "
         f"smolvlm {report['versions']['smolvlm']}, {report['date']}: "
-        f"{sum(task['n'] for task in report['tasks'])} items in {seconds / 60:.1f} minutes"
-        " (baselines not counted)."
+        f"{sum(task['n'] for task in tasks)} items of {len(tasks)} tasks and their baselines in "
+        f"{seconds / 60:.1f} minutes. {_asked(report.get('extent') or {})}"
+    )
+
+
+def _asked(extent: Mapping[str, int | None]) -> str:
+    """Which items of a task were asked, in words."""
+    items, baseline = extent.get("items"), extent.get("baseline_items")
+    if baseline is None:
+        return "Every item was asked."
+    if items is None:
+        return f"Every item was asked, the first {baseline} of a task in each baseline."
+    return (
+        f"Asked were the first {items} items of a task, {baseline} in each baseline: a check, no"
+        " measurement."
     )
 
 
@@ -53,6 +66,7 @@ def _rows(task: Mapping[str, Any]) -> list[str]:
             _cell(metric, scores["chance"]),
             _cell(metric, task["target"]) if first else "",
             {True: "yes", False: "no", None: ""}[task["learnt"]] if first else "",
+            f"{1000 * task['seconds'] / task['n']:.0f}" if first and task["n"] else "",
         ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return lines

@@ -28,7 +28,7 @@ from smolvlm.evaluation.tasks import Assistant, Condition, Item, Reply, Task, an
 BATCH = 8  # items answered together; also how many answers a kill can cost
 CONDITIONS: tuple[Condition, ...] = ("real", "grey", "shuffled")
 
-Progress = Callable[[str, int, int], None]  # task and condition, items done, items in all
+Progress = Callable[[str, int, int], None]  # task and condition, items done and to do in the run
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Extent:
     baseline_items: int = 60
 
 
-QUICK = Extent(items=10, baseline_items=5)
+QUICK = Extent(items=8, baseline_items=4)
 
 
 def evaluate(
@@ -51,9 +51,16 @@ def evaluate(
     progress: Progress = lambda what, done, total: None,
 ) -> list[dict[str, Any]]:
     """Ask what has not been asked yet, then score every task; one JSON-ready object a task."""
-    for task in tasks:
-        for condition in _conditions(task):
-            _ask(assistant, task, records, condition=condition, extent=extent, progress=progress)
+    work = [
+        (task, condition, _missing(task, condition, records, extent))
+        for task in tasks
+        for condition in _conditions(task)
+    ]
+    total, done = sum(len(items) for _, _, items in work), 0
+    for task, condition, items in work:
+        for count in _ask(assistant, task, records, condition, items=items):
+            done += count
+            progress(f"{task.name} {condition}", done, total)
     return [summary(task, records, extent) for task in tasks]
 
 
@@ -82,32 +89,29 @@ def _chosen(task: Task, condition: Condition, extent: Extent) -> list[Item]:
     return list(task.items[:most])
 
 
+def _missing(task: Task, condition: Condition, records: Records, extent: Extent) -> list[Item]:
+    """The items of one condition that have no record yet."""
+    chosen = _chosen(task, condition, extent)
+    return [item for item in chosen if records.get(task.name, condition, item.id) is None]
+
+
 def _ask(
     assistant: Assistant,
     task: Task,
     records: Records,
-    *,
     condition: Condition,
-    extent: Extent,
-    progress: Progress,
-) -> None:
-    """Answer and record the items of one condition that have no record yet."""
-    missing = [
-        item
-        for item in _chosen(task, condition, extent)
-        if records.get(task.name, condition, item.id) is None
-    ]
-    shown = under(condition, task, missing)
-    groups = alike(shown) if condition == "grey" else list(_batches(shown))
-    done = 0
-    for group in groups:
+    *,
+    items: Sequence[Item],
+) -> Iterator[int]:
+    """Answer and record some items; yields how many were done, batch by batch."""
+    shown = under(condition, task, items)
+    for group in alike(shown) if condition == "grey" else _batches(shown):
         start = perf_counter()
         replies = _replies(task, group, assistant, condition)
         seconds = round((perf_counter() - start) / len(group), 4)
         for item, reply in zip(group, replies, strict=True):
             records.add(Record.of(task.name, condition, item.id, seconds=seconds, reply=reply))
-        done += len(group)
-        progress(f"{task.name} {condition}", done, len(missing))
+        yield len(group)
 
 
 def _batches(items: Sequence[Item]) -> Iterator[list[Item]]:
@@ -143,10 +147,21 @@ def summary(task: Task, records: Records, extent: Extent) -> dict[str, Any]:
         "of": len(task.items),
         "unanswered": sum(bool(record.problem) for record in done),
         "seconds": round(sum(record.seconds for record in done), 2),
+        "baseline_seconds": round(_baseline_seconds(task, records, extent), 2),
         "target": task.target,
         "metrics": scores,
         "learnt": _is_learnt(task, scores[task.metrics[0]]),
     }
+
+
+def _baseline_seconds(task: Task, records: Records, extent: Extent) -> float:
+    """What the grey and the shuffled pictures took."""
+    held = (
+        records.get(task.name, condition, item.id)
+        for condition in _conditions(task)[1:]
+        for item in _chosen(task, condition, extent)
+    )
+    return sum(record.seconds for record in held if record is not None)
 
 
 def _scores(task: Task, metric: str, records: Records, extent: Extent) -> dict[str, Any]:

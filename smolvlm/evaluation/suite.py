@@ -22,6 +22,7 @@ import difflib
 import fnmatch
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,21 +52,31 @@ class Suite:
     tasks: tuple[Task, ...]
 
     def select(self, wanted: Sequence[str]) -> tuple[Task, ...]:
-        """The tasks that any name, beginning of a name up to a dash, or pattern (`E2*`) fits."""
-        for pattern in wanted:
+        """The tasks that a name, a family (`E2`: E2a, E2b, E2a-worn) or a pattern (`E*`) fits."""
+        patterns = [part.strip() for pattern in wanted for part in pattern.split(",")]
+        for pattern in patterns:
             if not any(_fits(task.name, pattern) for task in self.tasks):
                 known = ", ".join(task.name for task in self.tasks)
                 raise InputError(f"the suite {self.name} has no task {pattern!r}; it has: {known}")
-        return tuple(t for t in self.tasks if not wanted or any(_fits(t.name, w) for w in wanted))
+        return tuple(
+            task for task in self.tasks
+            if not patterns or any(_fits(task.name, pattern) for pattern in patterns)
+        )  # fmt: skip
 
 
 def _fits(name: str, pattern: str) -> bool:
-    return name == pattern or name.startswith(f"{pattern}-") or fnmatch.fnmatch(name, pattern)
+    family = re.fullmatch(rf"{re.escape(pattern)}[a-z]?(?:-.*)?", name)
+    return family is not None or fnmatch.fnmatchcase(name, pattern)
 
 
 def read_suite(folder: Path) -> Suite:
     """Read and check a suite; `InputError` names the file and line of what is wrong."""
     path = folder / SUITE_FILE
+    if not path.is_file():
+        what = f"no {SUITE_FILE} in it" if folder.is_dir() else "there is no such folder"
+        raise InputError(
+            f"{folder} is no suite ({what}); give `embedded`, or a folder with a {SUITE_FILE}"
+        )
     text = _read(path)
     try:
         data = yaml.safe_load(text)
@@ -88,8 +99,12 @@ def read_suite(folder: Path) -> Suite:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; build or copy the suite again") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text in UTF-8") from None
 
 
 def _check_task(entry: Any, where: str) -> None:
@@ -148,8 +163,11 @@ def _item(row: Mapping[str, Any], folder: Path, where: str) -> Item:
     if not targets or (choices and not set(targets) & set(choices)):
         raise InputError(f"{where} cannot be answered: no target, or none among the choices")
     messages = tuple(_placed(m, folder) for m in parse_messages(row["messages"]))
-    meta = row.get("meta", {})
-    return Item(str(row["id"]), messages, tuple(targets), tuple(choices), meta)
+    item = Item(str(row["id"]), messages, tuple(targets), tuple(choices), meta=row.get("meta", {}))
+    for picture in item.pictures:  # now, and not after half an hour of questions
+        if not picture.is_file():
+            raise InputError(f"{where}: the picture {picture} is missing; build the suite again")
+    return item
 
 
 def _placed(message: Message, folder: Path) -> Message:

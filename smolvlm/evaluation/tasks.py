@@ -45,6 +45,10 @@ class Assistant(Protocol):
         """Log-probability of each token of each answer to a conversation."""
         ...
 
+    def likeliest(self, messages: Any, answers: Sequence[str]) -> tuple[int, list[float]]:
+        """Which answer is likeliest, and bounds of all log-probabilities (its own is exact)."""
+        ...
+
 
 @dataclass(frozen=True)
 class Item:
@@ -86,8 +90,9 @@ class Item:
 class Reply:
     """What a model made of one item.
 
-    text: what it said or chose. scores: natural log-likelihood of each choice, or of each token of
-    the text whose likelihood was asked for.
+    text: what it said or chose. scores: natural log-likelihood of each choice, or a bound above it
+    where that is less than the chosen one's; or of each token of the text whose likelihood was
+    asked for.
     problem: why there is no answer (a prompt that does not fit); such an item counts as wrong.
     """
 
@@ -144,9 +149,10 @@ class Task:
             return _mean(
                 [_mean([rule.value(c, item.targets) for c in item.choices]) for item in self.items]
             )
-        common = Counter(item.targets[0] for item in self.items).most_common(CONSTANT_ANSWERS)
+        said = Counter(rule.answer(item.targets[0]) for item in self.items)
         scores = [
-            _mean([rule.value(answer, item.targets) for item in self.items]) for answer, _ in common
+            _mean([rule.value(answer, item.targets) for item in self.items])
+            for answer, _ in said.most_common(CONSTANT_ANSWERS)
         ]
         return max(scores) if rule.higher else min(scores)
 
@@ -187,8 +193,8 @@ def answer(task: Task, items: Sequence[Item], assistant: Assistant) -> list[Repl
 
 
 def _choose(item: Item, assistant: Assistant) -> Reply:
-    scores = [float(tokens.sum()) for tokens in assistant.score(item.messages, item.choices)]
-    return chosen(item, scores)
+    best, bounds = assistant.likeliest(item.messages, item.choices)
+    return Reply(item.choices[best], tuple(bounds))
 
 
 def chosen(item: Item, scores: Sequence[float]) -> Reply:

@@ -5,6 +5,9 @@ can only begin where a picture stands for itself (a keyframe), so each stretch b
 keyframe before the wanted start, and ends where the pictures up to its end can be shown without
 later ones; what was really taken is in the result. All sound is kept, subtitles and data are not.
 Which stretches are worth it, and where the file goes, is decided by others (`smolvlm/video/`).
+
+A limit: in a clip with open groups of pictures (some broadcasts, HEVC by x265) players may drop the
+first few pictures after a joint, as the decoder is not told to begin anew there.
 """
 
 from __future__ import annotations
@@ -66,6 +69,8 @@ def cut_clip(source: Path, spans: Sequence[tuple[float, float]], out: Path) -> l
 
     muxer = CONTAINERS.get(out.suffix.lower(), CONTAINERS[OTHER_SUFFIX])
     container, video = open_container(source, str(source))
+    for stream in container.streams.audio:
+        stream.discard = av.stream.Discard.default  # it was opened for its pictures alone
     with _reading(source), container:
         film = _Film(container, video)
         stretches = [film.stretch(*span) for span in align(spans, film.keyframe_before)]

@@ -22,15 +22,15 @@ from smolvlm.media.video_frames import Video
 from smolvlm.types import SamplingRule, VideoOptions
 
 __all__ = [
-    "CINEPILE", "SamplingRule", "VideoOptions", "changed", "cinepile_times", "fps_times",
-    "reference_indices", "sample_times", "uniform_times",
+    "CINEPILE", "SamplingRule", "VideoOptions", "changed", "fps_times", "reference_indices",
+    "sample_times", "segment", "uniform_times",
 ]  # fmt: skip
 
 # Seconds that the published rule drops at both ends of a long clip.
 SKIP_SECONDS = 1.0
-# The published protocol for CinePile: frames a second, most frames, shorter side in pixels.
-CINEPILE_FPS, CINEPILE_FRAMES, CINEPILE_CROP = 1.0, 50, 384
-CINEPILE = VideoRules(CINEPILE_FPS, CINEPILE_FRAMES, CINEPILE_CROP)
+# The published protocol for CinePile: 1 frame a second, thinned evenly to 50; the shorter side of
+# each to 384 pixels, then its middle square.
+CINEPILE = VideoRules(fps=1.0, max_frames=50, longest_edge=384)
 # The scene rule looks at so many moments for each frame it may keep, reduced to squares of so many
 # pixels, and calls it a change when grey values (0 to 255) differ by so much on average.
 SCENE_CANDIDATES = 4
@@ -70,11 +70,6 @@ def fps_times(start: float, end: float, fps: float, max_frames: int | None) -> l
     return [start + place / fps for place in kept]
 
 
-def cinepile_times(start: float, end: float, max_frames: int = CINEPILE_FRAMES) -> list[float]:
-    """The published CinePile protocol: one moment a second, thinned evenly to 50."""
-    return fps_times(start, end, CINEPILE_FPS, max_frames)
-
-
 def changed(pictures: NDArray[np.uint8], most: int, threshold: float = SCENE_CHANGE) -> list[int]:
     """The places in a sequence of grey pictures uint8 (n, side, side) where something changed.
 
@@ -91,23 +86,28 @@ def changed(pictures: NDArray[np.uint8], most: int, threshold: float = SCENE_CHA
     return [kept[k] for k in sorted(strongest)]
 
 
-def sample_times(video: Video, options: VideoOptions, rules: VideoRules) -> list[float]:
+def sample_times(
+    video: Video, options: VideoOptions, rules: VideoRules | None, *, share: int = 1
+) -> list[float]:
     """The moments of a clip that `options` chooses, in seconds, ascending.
 
-    rules: what the checkpoint says, for whatever the options leave open. With `average` k there are
-    k moments for each frame that will be shown. `InputError` when the clip ends before `start`.
+    rules: what the checkpoint says, for whatever the options leave open; None for one that was made
+    for pictures only, whose published protocol is that of CinePile. share: how many clips share the
+    number of frames that the rules name. With `average` k there are k moments for each frame that
+    will be shown. `InputError` when the clip ends before `start`.
     """
     start, end = segment(video, options)
-    group = options.average
-    if options.sampling == "cinepile":
-        rules = CINEPILE
-    fps = (rules.fps if options.fps is None else options.fps) * group
-    most = (rules.max_frames if options.max_frames is None else options.max_frames) * group
-    if options.sampling == "reference":
+    rule = options.sampling
+    if rules is None or rule == "cinepile":
+        rules, rule = CINEPILE, "cinepile" if rule == "reference" else rule
+    fps = (rules.fps if options.fps is None else options.fps) * options.average
+    most = options.max_frames or max(rules.max_frames // share, 1)
+    most *= options.average
+    if rule == "reference":
         return _reference_times(video, start, end, fps, most)
-    if options.sampling == "uniform":
+    if rule == "uniform":
         return uniform_times(start, end, most)
-    if options.sampling == "scene":
+    if rule == "scene":
         return _scene_times(video, start, end, fps, most)
     return fps_times(start, end, fps, most)
 

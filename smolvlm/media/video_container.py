@@ -11,12 +11,13 @@ from __future__ import annotations
 import bisect
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smolvlm.errors import MediaError
+from smolvlm.media.video_kinds import HEAD_BYTES, has_video_signature
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -65,21 +66,22 @@ def open_container(source: Path | bytes, name: str) -> tuple[InputContainer, Vid
 
 def _why_not(source: Path | bytes, name: str, error: Exception) -> str:
     """What is wrong with a file that FFmpeg does not open."""
-    head = source[:64] if isinstance(source, bytes) else _head(source)
-    if head[4:8] == b"ftyp" and b"Invalid data" in str(error).encode():
+    head = source[:HEAD_BYTES] if isinstance(source, bytes) else _head(source)
+    known = has_video_signature(head) or head[:4] == b"GIF8"
+    if head[4:8] == b"ftyp" and known:
         return (
             f"{name} is a truncated mp4: its table of contents (moov) is missing, so no frame can"
             " be found; copy or record it again"
         )
-    if "Invalid data" in str(error):
-        return f"{name} is not a clip, or a broken one; wanted mp4, webm, mkv, mov, avi or gif"
-    return f"{name} cannot be read: {getattr(error, 'strerror', None) or error}"
+    if known:
+        return f"{name} is a broken or truncated clip: {getattr(error, 'strerror', None) or error}"
+    return f"{name} is not a clip; wanted mp4, webm, mkv, mov, avi, gif or animated webp"
 
 
 def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
-            return stream.read(64)
+            return stream.read(HEAD_BYTES)
     except OSError:
         return b""
 
@@ -90,7 +92,8 @@ class Facts:
 
     start: presentation time of the first frame, in units of `tick` seconds. frames: how many there
     are. end: seconds from the first frame to the end of the last. whole: False where the file ends
-    before its headers say.
+    before its headers say. clock: False where its times cannot be meant, and frames are counted.
+    left_out: how many frames at the end are not looked at.
     """
 
     start: int
@@ -99,6 +102,27 @@ class Facts:
     frames: int
     end: Fraction
     whole: bool = True
+    clock: bool = True
+    left_out: int = 0
+
+    @property
+    def doubt(self) -> str:
+        """What is odd about the clip, to go after its name; empty if nothing."""
+        if not self.clock:
+            return f"has no usable clock; its frames are taken to be {DEFAULT_RATE} a second"
+        if self.left_out:
+            return (
+                f"has {self.frames + self.left_out} frames that can only be decoded in order; the"
+                f" first {self.frames} are used (max_decoded)"
+            )
+        return "" if self.whole else f"is truncated: {float(self.end):.1f} s of it are there"
+
+    def shortened(self, most: int) -> Facts:
+        """The same clip as if it ended after so many frames."""
+        if self.frames <= most:
+            return self
+        end, left_out = self.end * most / self.frames, self.frames - most
+        return replace(self, frames=most, end=end, left_out=left_out)
 
     def timestamp(self, stream: VideoStream, index: int) -> float | None:
         """When a frame begins, where the container lists them all; None where it does not.
@@ -125,17 +149,32 @@ def gather(container: InputContainer, stream: VideoStream, start: int, size: int
     """
     tick = stream.time_base or MILLISECOND
     if container.format.name == "gif":  # its reader has counted them all
-        return _from_header(stream, start, tick)
-    if stream.frames and len(stream.index_entries) == stream.frames:
-        return _from_index(stream, start, tick, size)
-    return _from_the_end(container, stream, start, tick)
+        facts = _from_header(stream, start, tick)
+    elif _is_indexed(stream):
+        facts = _from_index(stream, start, tick, size)
+    else:
+        facts = _from_the_end(container, stream, start, tick)
+    if facts.frames > 1 and not (facts.end and _is_sane(facts.frames / facts.end)):
+        return replace(facts, rate=DEFAULT_RATE, end=facts.frames / DEFAULT_RATE, clock=False)
+    return facts
+
+
+def _is_sane(rate: Fraction) -> bool:
+    return LOWEST_RATE <= rate <= HIGHEST_RATE
+
+
+def _is_indexed(stream: VideoStream) -> bool:
+    """Whether every frame is listed; an edit list, which hides some, makes the list unfit."""
+    entries = stream.index_entries
+    listed = bool(stream.frames) and len(entries) == stream.frames
+    return listed and not (entries[0].is_discard or entries[-1].is_discard)
 
 
 def sane_rate(stream: VideoStream, frames: int, seconds: Fraction) -> Fraction:
     """Frames per second: the header's, or worked out from these where that cannot be."""
     worked_out = Fraction(frames) / seconds if frames > 0 and seconds > 0 else None
     for rate in (stream.average_rate, worked_out, stream.guessed_rate):
-        if rate is not None and LOWEST_RATE <= rate <= HIGHEST_RATE:
+        if rate is not None and _is_sane(rate):
             return rate
     return DEFAULT_RATE
 
@@ -157,7 +196,9 @@ def _from_index(stream: VideoStream, start: int, tick: Fraction, size: int | Non
     frames = max(frames, 1)  # the first one was decoded
     span = (entries[frames - 1].timestamp - entries[0].timestamp) * tick
     rate = sane_rate(stream, frames - 1, span)
-    return Facts(start, tick, rate, frames, span + 1 / rate, whole=frames == listed)
+    # The last frame lasts as long as the others do, so a clock without sense stays without.
+    end = span * frames / (frames - 1) if frames > 1 else 1 / rate
+    return Facts(start, tick, rate, frames, _on_grid(end, rate), whole=frames == listed)
 
 
 def _entry_end(stream: VideoStream, at: int) -> int:
@@ -177,10 +218,17 @@ def _from_the_end(
         last, read = _last_start(container, stream, start)  # nothing is known: all packets
     seconds = max(last - start, 0) * tick if last is not None else Fraction(0)
     rate = sane_rate(stream, read - 1, seconds)
-    end = seconds + 1 / rate
+    end = _on_grid(seconds + 1 / rate, rate)
+    promised = max(declared or Fraction(0), stream.frames / rate)
     # Sound may go on for a moment after the last picture, and a header may be rounded.
-    whole = declared is None or declared - end <= max(Fraction(2), declared / 20)
+    whole = promised - end <= max(Fraction(2), promised / 20)
     return Facts(start, tick, rate, read or max(round(end * rate), 1), end, whole)
+
+
+def _on_grid(end: Fraction, rate: Fraction) -> Fraction:
+    """An end without the rounding of clocks that keep whole milliseconds."""
+    exact = Fraction(round(end * rate)) / rate
+    return exact if abs(exact - end) <= 2 * MILLISECOND else end
 
 
 def _declared_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
@@ -205,7 +253,7 @@ def _last_start(
         container.seek(seek, stream=stream)
         for packet in container.demux(stream):
             count += packet.size > 0
-            if packet.pts is not None:
+            if packet.pts is not None and not packet.is_discard:
                 last = packet.pts if last is None else max(last, packet.pts)
     except av.error.FFmpegError:  # the file ends here: what came before it counts
         return last, count

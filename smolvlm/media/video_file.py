@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from smolvlm.media.video_seek import Seeker, Work
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -47,8 +49,8 @@ class VideoFile(Video):
     ) -> None:
         """Open a file, or its bytes, and decode its first frame.
 
-        `MediaError` when there is no frame. Warns when the file ends before its headers say; what
-        is there can be read.
+        `MediaError` when there is no frame. Warns when the file ends before its headers say, or its
+        times cannot be meant; what is there can be read.
         """
         self._source, self._limits = source, limits
         self._name = str(source) if name is None and isinstance(source, Path) else name or "the clip"
@@ -62,20 +64,20 @@ class VideoFile(Video):
             raise
         picture = upright(first)
         self._size = picture.height, picture.width
+        can_seek = self._container.format.name != "gif"
+        if not can_seek:
+            self._facts = self._facts.shortened(limits.max_decoded)
         self._seeker = Seeker(
             self._container,
             self._stream,
             self._name,
             start=self._facts.start,
             work=self.work,
-            can_seek=self._container.format.name != "gif",
+            can_seek=can_seek,
             can_skip=not first.interlaced_frame,
         )
-        if not self._facts.whole:
-            warnings.warn(
-                f"{self._name} is truncated: {self.duration:.1f} s of it are there, and are used",
-                stacklevel=2,
-            )
+        if self._facts.doubt:
+            warnings.warn(f"{self._name} {self._facts.doubt}", stacklevel=2)
 
     @property
     def name(self) -> str:
@@ -104,11 +106,14 @@ class VideoFile(Video):
 
     def timestamp(self, index: int) -> float:
         """When frame number `index` begins; worked out from the rate where nothing lists frames."""
-        exact = self._facts.timestamp(self._stream, index)
+        exact = self._facts.timestamp(self._stream, index) if self._facts.clock else None
         return index / self.rate if exact is None else exact
 
     def frames_at(self, times: Sequence[float]) -> Iterator[Frame]:
         """The frame shown at each time; seeks, and decodes only what is needed."""
+        if not self._facts.clock:
+            yield from self._counted(times)
+            return
         moments = [self._moment(time) for time in times]
         last: tuple[int | None, Frame] | None = None
         for decoded in self._seeker.frames(moments, max_decoded=self._limits.max_decoded):
@@ -117,13 +122,28 @@ class VideoFile(Video):
             yield last[1]
 
     def __iter__(self) -> Iterator[Frame]:
-        container, stream = open_container(self._source, self._name)
         latest = 0.0
+        for number, decoded in enumerate(self._all()):
+            frame = self._frame(decoded, latest)
+            latest = frame.time
+            yield frame if self._facts.clock else Frame(frame.picture, number / self.rate)
+
+    def _all(self) -> Iterator[VideoFrame]:
+        """Every frame in order, from a container of its own."""
+        container, stream = open_container(self._source, self._name)
+        most = self._facts.frames if self._facts.left_out else None
         with closing(container):
-            for decoded in _decoded(container, stream):
-                frame = self._frame(decoded, latest)
-                latest = frame.time
-                yield frame
+            yield from islice(_decoded(container, stream), most)
+
+    def _counted(self, times: Sequence[float]) -> Iterator[Frame]:
+        """The frame for each time in a clip whose own times mean nothing: by counting."""
+        numbers = [int((max(time, 0.0) + CLOCK_STEP) * self.rate) for time in times]
+        frames = enumerate(islice(self._all(), self._limits.max_decoded))
+        number, decoded = next(frames)
+        for wanted in numbers:
+            while number < wanted and (following := next(frames, None)):
+                number, decoded = following
+            yield Frame(upright(decoded), number / self.rate)
 
     def close(self) -> None:
         """Close the file."""
@@ -131,6 +151,8 @@ class VideoFile(Video):
 
     def _moment(self, time: float) -> int:
         """A time in ticks of the stream, with the grace of `CLOCK_STEP`."""
+        if self._facts.left_out:
+            time = min(time, self.duration - 0.5 / self.rate)
         return self._facts.start + int(Fraction(time + CLOCK_STEP) / self._facts.tick)
 
     def _frame(self, decoded: VideoFrame, latest: float = 0.0) -> Frame:
@@ -181,16 +203,14 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
     """Frames in order; packets that cannot be decoded are left out, a cut end ends them."""
     import av
 
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.error.FFmpegError):
-            return
-        try:
-            yield from packet.decode()
-        except av.error.FFmpegError:
-            continue
+    def packets() -> Iterator[Packet[VideoStream] | None]:
+        with suppress(av.error.FFmpegError):
+            yield from (packet for packet in container.demux(stream) if packet.size)
+        yield None  # what the decoder still holds
+
+    for packet in packets():
+        with suppress(av.error.FFmpegError):
+            yield from stream.codec_context.decode(packet)
 
 
 def _size(source: Path | bytes) -> int | None:

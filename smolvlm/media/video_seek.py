@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # How far apart keyframes are taken to be where no list of them says it.
 USUAL_GAP_SECONDS = 2
+LEAD_SECONDS = 10
 
 
 @dataclass
@@ -56,10 +57,17 @@ class Seeker:
     ) -> None:
         """start: when the first frame is shown. can_skip: each packet holds one whole frame."""
         self._container, self._stream, self._name = container, stream, name
-        self._start, self._work = start, work
+        # Some readers look for times of decoding, which begin before the first frame is shown; others
+        # refuse to look before 0.
+        self._floor = min(max(start - self._ticks(stream, LEAD_SECONDS), 0), start)
+        self._work = work
         self._can_seek, self._can_skip = can_seek, can_skip
-        self._gap = int(USUAL_GAP_SECONDS / stream.time_base) if stream.time_base else 1000
+        self._gap = self._ticks(stream, USUAL_GAP_SECONDS)
         self._most = 0  # packets decoded at which to give up
+
+    @staticmethod
+    def _ticks(stream: VideoStream, seconds: int) -> int:
+        return int(seconds / stream.time_base) if stream.time_base else 1000 * seconds
 
     def frames(self, moments: Iterable[int], *, max_decoded: int) -> Iterator[VideoFrame]:
         """For each moment, in ascending order, the last frame that begins at or before it.
@@ -77,11 +85,11 @@ class Seeker:
         """Packets from the last keyframe on that is shown at or before a moment."""
         back = 0
         while True:
-            at = max(moment - back, self._start) if self._can_seek else self._start
+            at = max(moment - back, self._floor) if self._can_seek else self._floor
             self._container.seek(at, stream=self._stream)
             packets = self._demux()
             first = next(packets, None)
-            if at == self._start or (first is not None and shown(first) <= moment):
+            if at == self._floor or (first is not None and shown(first) <= moment):
                 return packets if first is None else chain([first], packets)
             back = max(2 * back, self._gap)  # the seek found a keyframe that is shown later
 
@@ -169,6 +177,8 @@ class _Run:
     def note(self, packet: Packet[VideoStream]) -> None:
         """One more packet, in the order of decoding."""
         self._queue.append(packet)
+        if packet.is_discard:  # hidden by an edit list, but others may depend on it
+            return
         self._seen.append(shown(packet))
         best = self._best()
         self._seen = [when for when in self._seen if when >= best]
@@ -201,11 +211,11 @@ class _Run:
     def may_want(self, packet: Packet[VideoStream]) -> bool:
         """Whether the frame of a packet has been chosen, or still may be."""
         when = shown(packet)
-        return when in self._chosen or (bool(self.left) and when >= self._best())
+        return when in self._chosen or bool(self.left and self._seen and when >= self._best())
 
     def take_unwanted(self) -> Iterator[Packet[VideoStream]]:
         """The packets before the best one so far, which waits until it is chosen or surpassed."""
-        best = self._best()
+        best = self._best() if self._seen else None
         if any(shown(packet) == best for packet in self._queue):
             while shown(self._queue[0]) != best:
                 yield self._queue.popleft()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
@@ -32,17 +33,19 @@ class AnimatedWebP(Video):
         durations = [_shown(seconds) for seconds in _durations(data)]
         if not durations:
             raise MediaError(f"{name} is a WebP picture without animation; wanted a clip")
-        self._times = [0.0, *accumulate(durations)]
+        used = durations[: limits.max_decoded]
+        self._times = [0.0, *accumulate(used)]
         self._image = self._start()
         width, height = self._image.size
         if width * height > limits.max_pixels:
             raise MediaError(
                 f"{name} is {width}x{height} pixels; the limit is {limits.max_pixels} (max_pixels)"
             )
-        if len(durations) > limits.max_decoded:
-            raise MediaError(
-                f"{name} has {len(durations)} frames, which can only be decoded in order; the limit"
-                f" is {limits.max_decoded} (max_decoded)"
+        if len(used) < len(durations):
+            warnings.warn(
+                f"{name} has {len(durations)} frames that can only be decoded in order; the first"
+                f" {len(used)} are used (max_decoded)",
+                stacklevel=2,
             )
 
     @property

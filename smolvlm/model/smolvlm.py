@@ -122,6 +122,8 @@ class SmolVLM(nn.Module):
 
 def _tensor(checkpoint: Checkpoint, name: str, dtype: torch.dtype) -> Tensor:
     """A copy of one tensor of a checkpoint: the file's memory map may not be written to."""
+    if checkpoint.packed(name) is not None:
+        return torch.from_numpy(checkpoint.f32(name)).to(dtype)
     raw = torch.tensor(checkpoint.raw(name))
     stored = raw.view(torch.bfloat16) if checkpoint.dtype(name) == "BF16" else raw
     return stored.to(dtype)

@@ -9,7 +9,7 @@ pictures without words, as the script published for it does (`CinePile`, 50 fram
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -18,7 +18,7 @@ from PIL import Image
 
 from smolvlm.config import ImageRules, VideoRules
 from smolvlm.errors import InputError
-from smolvlm.media.sampling import CINEPILE, CINEPILE_CROP, sample_times
+from smolvlm.media.sampling import CINEPILE, sample_times
 from smolvlm.media.video_frames import Frame, Video
 from smolvlm.processing.pixels import cut_tiles
 from smolvlm.processing.split import BudgetPolicy, ReferencePolicy, SplitPolicy, plan_split
@@ -71,21 +71,16 @@ def open_clip(
     the checkpoint's number of frames, for options that name none. `InputError` when the clip ends
     before `start`, `MediaError` when it cannot be decoded.
     """
-    if video_rules is None and options.sampling == "reference":
-        options = replace(options, sampling="cinepile")
-    if options.sampling == "cinepile" and options.crop is None:
-        options = replace(options, crop=CINEPILE_CROP)
-    given = CINEPILE if video_rules is None else video_rules
-    if options.sampling == "cinepile":
-        given = CINEPILE
-    shared = replace(given, max_frames=max(given.max_frames // share, 1))
-    times = sample_times(video, options, shared)
+    crop = options.crop
+    if options.sampling == "cinepile" or video_rules is None:
+        crop = crop or CINEPILE.longest_edge
+    times = sample_times(video, options, video_rules, share=share)
     groups = _groups(_different(video.frames_at(times)), options.average)
     shown: list[NDArray[np.uint8]] = []
     moments: list[float] = []
     plan = None
     for group in groups:
-        pictures = [_cropped(frame.picture, options.crop) for frame in group]
+        pictures = [_cropped(frame.picture, crop) for frame in group]
         plans = [_frame_plan(picture, rules, policy) for picture in pictures]
         plan = plan or plans[0]
         tiles = [cut_tiles(*pair, rules) for pair in zip(pictures, plans, strict=True)]

@@ -158,7 +158,7 @@ def save_merged(
     """Write a whole model folder in the published layout, stored as the base checkpoint is."""
     tensors: dict[str, NDArray[Any]] = {name: checkpoint.raw(name) for name in checkpoint.names()}
     for name, values in merge(checkpoint, trained).items():
-        tensors[name] = _stored_as(checkpoint.dtype(name), values)
+        tensors[name] = stored_as(checkpoint.dtype(name), values)
     try:
         _copy_small_files(checkpoint.folder, folder)
     except OSError as error:
@@ -167,18 +167,19 @@ def save_merged(
     write_checkpoint(folder, tensors, **limit)
 
 
+def stored_as(dtype: Dtype, values: Floats) -> NDArray[Any]:
+    """Values as a checkpoint stores them: float32, float16, or uint16 bits of bfloat16."""
+    if dtype == "BF16":
+        return to_bf16_bits(values)
+    return values.astype(np.float16) if dtype == "F16" else values
+
+
 def _copy_small_files(source: Path, target: Path) -> None:
     """Config, tokenizer, template: everything but weights, and nothing of folders inside."""
     target.mkdir(parents=True, exist_ok=True)
     for path in source.iterdir():
         if path.is_file() and not any(path.match(pattern) for pattern in WEIGHTS):
             shutil.copyfile(path, target / path.name)
-
-
-def _stored_as(dtype: Dtype, values: Floats) -> NDArray[Any]:
-    if dtype == "BF16":
-        return to_bf16_bits(values)
-    return values.astype(np.float16) if dtype == "F16" else values
 
 
 def _array(values: torch.Tensor) -> Floats:

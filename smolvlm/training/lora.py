@@ -157,8 +157,8 @@ def train_rows(model: SmolVLM, ids: Sequence[int]) -> None:
     model.lm_head = RowHead(head, rows, embedding.row_ids)  # type: ignore[assignment]
 
 
-def adapters(model: SmolVLM) -> Iterator[tuple[str, LowRank]]:
-    """Every adapter with our name of the tensor it changes."""
+def adapters(model: nn.Module) -> Iterator[tuple[str, LowRank]]:
+    """Every adapter with our name of the tensor it changes (within `model`)."""
     for path, module in model.named_modules():
         if isinstance(module, LowRank):
             yield f"{plain_path(path)}.weight", module

@@ -96,6 +96,8 @@ def _prepare_part(model: SmolVLM, name: PartName, part: Part) -> None:
             parameter.requires_grad_(True)
         for parameter in _named(own, f"{name}.frozen", part.frozen):
             parameter.requires_grad_(False)
+        if not any(parameter.requires_grad for parameter in own.values()):
+            raise InputError(f"{name}.frozen leaves nothing to train; give the rate 0 instead")
         return
     for parameter in _named(own, f"{name}.full", part.full):
         parameter.requires_grad_(True)

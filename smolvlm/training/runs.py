@@ -8,6 +8,7 @@ OUT/model/ or OUT/adapter/      the result (`adapter_files.py`)
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from smolvlm.errors import CheckpointError, InputError
@@ -74,6 +76,7 @@ def open_run(
     stage.check_runnable()
     steps, facts = _open_steps(folder, stage, generators or {}, world or World())
     base = open_checkpoint(folder)
+    base.require_values()
     model = _open_model(base, steps.processor, stage).to(device or torch.device("cpu"))
     resolved = {**flatten(stage), **facts, "base": content_digest(folder)}
     del resolved["mixture"]  # where the file lies may change; what it says stands in `facts`
@@ -142,7 +145,17 @@ def forget_activations(model: SmolVLM, stage: Stage) -> None:
     if stage.vision.rate:
         layers += [*model.vision_model.encoder.layers]
     for layer in layers:
-        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+        layer.forward = partial(_forgetful, copy.copy(layer))
+
+
+def _forgetful(layer: nn.Module, *inputs: Any) -> Any:
+    """What the layer makes of its inputs, which alone are kept.
+
+    The weights are those of this moment when all is computed again: `loss.py` may have lent narrow
+    ones, which are gone by then.
+    """
+    weights = dict(layer.named_parameters())
+    return checkpoint(functional_call, layer, weights, inputs, use_reentrant=False)
 
 
 def _policy(stage: Stage) -> SplitPolicy:

@@ -18,6 +18,7 @@ from smolvlm.training.keys import flatten, parse_assignments, read_yaml, with_va
 
 Layout = Literal["packed", "right", "left"]
 """How samples share a batch: one behind another without padding, or padded on a side."""
+Precision = Literal["bf16", "f32"]
 TEXT_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 MAX_SEED = 255  # generators' training seeds are seed * 2^32 and up, held-out ones 2^40 and up
 
@@ -134,7 +135,7 @@ class Stage:
     beta2: float = 0.999
     clip: float = 1.0
     neftune: float = 0.0
-    precision: Literal["bf16", "f32"] = "bf16"
+    precision: Precision = "bf16"
     checkpointing: bool = False
     validation: int = 64
     validate_every: int = 200

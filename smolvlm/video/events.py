@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import SEEK_END, FileIO
+from io import SEEK_END, BytesIO, FileIO
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -140,8 +140,10 @@ class FrameFolder:
     def save(self, picture: Image.Image, time: float) -> str:
         """Write a frame as JPEG and return its path; `InputError` leaves nothing half-written."""
         path = self._free(self._stem(time))
+        encoded = BytesIO()  # Pillow does not notice that only a part of its bytes was written
+        picture.save(encoded, "JPEG", quality=QUALITY)
         with replacing(path) as part:
-            picture.save(part, "JPEG", quality=QUALITY)
+            part.write_bytes(encoded.getvalue())
         return str(path)
 
     def _stem(self, time: float) -> str:

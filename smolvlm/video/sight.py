@@ -7,17 +7,17 @@ pass of the tower. When to look, and at what, is decided in `watch.py`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from smolvlm.media.video_frames import Frame
+from smolvlm.media.video_frames import Frame, Slides
 from smolvlm.processing.clips import Clip
 from smolvlm.processing.video_prompt import stamp
-from smolvlm.types import Message, TextPart, VideoOptions, VideoPart
+from smolvlm.types import VideoOptions
+from smolvlm.video.segments import look
 
 if TYPE_CHECKING:
     from smolvlm.api import Assistant
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Both ways in which the family ends a short answer.
 YES, NO = ("Yes", "Yes."), ("No", "No.")
 BRIEFLY = "Answer with yes or no."
+NAME = "the camera"
 WHOLE_FRAME = VideoOptions(sampling="uniform", max_frames=1)
 
 
@@ -52,28 +53,18 @@ class AssistantSight:
 
     def see(self, frame: Frame) -> Clip:
         """Cut the frame into its tile."""
-        message = Message("user", (VideoPart([frame], WHOLE_FRAME),))
-        [opened] = self._assistant.processor.open([message])
-        [part] = opened.parts
-        assert isinstance(part, VideoPart) and isinstance(part.source, Clip)
-        return replace(part.source, times=(frame.time,))  # a list of frames begins at 0
+        clip = look(self._assistant, Slides([frame.picture], [0.0], name=NAME), WHOLE_FRAME)
+        return replace(clip, times=(frame.time,))
 
     def probability(self, window: Sequence[Clip], question: str) -> float:
         """The share of yes in the likelihood of yes and no, each spelt in two ways."""
-        message = _shown(window, f"{question}\n{BRIEFLY}")
-        scores = self._assistant.score([message], [*YES, *NO])
-        totals = [float(tokens.sum()) for tokens in scores]
-        likelihoods = [math.exp(total - max(totals)) for total in totals]
-        return sum(likelihoods[: len(YES)]) / sum(likelihoods)
+        asked = f"{question}\n{BRIEFLY}"
+        return sum(self._assistant.choose([join(window)], asked, [*YES, *NO])[: len(YES)])
 
     def answer(self, window: Sequence[Clip], question: str) -> str:
         """The likeliest answer, greedily."""
-        message = _shown(window, question)
-        return self._assistant.chat([message], max_new_tokens=self._max_new_tokens).text.strip()
-
-
-def _shown(window: Sequence[Clip], question: str) -> Message:
-    return Message("user", (VideoPart(join(window)), TextPart(question)))
+        answer = self._assistant.ask([join(window)], question, max_new_tokens=self._max_new_tokens)
+        return answer.text.strip()
 
 
 def join(window: Sequence[Clip]) -> Clip:

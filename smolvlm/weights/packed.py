@@ -137,8 +137,8 @@ def check_parts(stored: Mapping[str, Stored], wanted: tuple[int, ...]) -> None:
     if stored.get(codes) != fitting:
         raise ValueError(f"has codes {_say(stored.get(codes))}; wanted {_say(fitting)}")
     kind, scales = stored.get("_scale", ("none", ()))
-    groups = scales[1] if len(scales) == 2 else 1
-    if kind not in FLOATS or scales not in ((rows,), (rows, groups)) or cols % max(groups, 1):
+    groups = max(scales[1], 1) if len(scales) == 2 else 1
+    if kind not in FLOATS or scales not in ((rows,), (rows, groups)) or cols % groups:
         raise ValueError(
             f"has scales {_say((kind, scales))}; wanted {rows} rows of them in "
             f"{' or '.join(FLOATS)}, as many in each as divide {cols}"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from smolvlm.errors import CheckpointError
 from smolvlm.weights.names import Shape, to_published
-from smolvlm.weights.packed import SUFFIXES, Packed, check_parts, from_words
+from smolvlm.weights.packed import SUFFIXES, Bits, Packed, check_parts, from_words
 from smolvlm.weights.shard import Entry, Shard, to_f32
 
 SECTION = "quantization_config"
@@ -139,6 +139,12 @@ class QuantizedTensors:
             raise CheckpointError(
                 f"{self._folder}: the inputs of {name} have more than one scale; wanted one"
             )
+
+    def bits(self, name: str) -> Bits | None:
+        """How many bits a matrix is stored in; None where it is not quantised."""
+        if name not in self._weights:
+            return None
+        return 8 if "" in self._weights[name] else 4
 
     def matrix(self, name: str, shape: Shape) -> Packed:
         """A matrix that was checked; its codes are not copied."""

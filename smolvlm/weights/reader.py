@@ -9,7 +9,7 @@ format, `names.py` the names; what a network does with the tensors is no busines
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from smolvlm.config import ModelConfig, read_json
 from smolvlm.errors import CheckpointError
 from smolvlm.weights.names import EMBEDDING, HEAD, PATCH_WEIGHT, Shape, expected_shapes, map_names
-from smolvlm.weights.packed import FLOATS, Packed
+from smolvlm.weights.packed import FLOATS, Bits, Packed
 from smolvlm.weights.quantized import InputRange, QuantizedTensors, is_quantized, separate
 from smolvlm.weights.shard import Dtype, Entry, Shard, to_f32
 from smolvlm.weights.writer import INDEX_NAME, SINGLE_NAME
@@ -70,6 +70,14 @@ class Checkpoint:
         """Whether some matrices are stored in few bits; `packed` gives them, `raw` does not."""
         return len(self._packed) > 0
 
+    def require_values(self) -> None:
+        """`CheckpointError` for a quantised folder: one cannot be trained or quantised again."""
+        if self.is_quantized:
+            raise CheckpointError(
+                f"{self.folder} is quantised, which is good for answering only; "
+                "use the checkpoint it was made from"
+            )
+
     def dtype(self, name: str) -> Dtype:
         """How a tensor is stored: "F32", "BF16" or "F16"."""
         return self._parts(self._plain(name))[0].dtype
@@ -93,6 +101,10 @@ class Checkpoint:
         name = self._resolve(name)
         return self._packed.matrix(name, self._shapes[name]) if name in self._packed else None
 
+    def bits(self, name: str) -> Bits | None:
+        """How many bits a quantised matrix is stored in; None where values are stored."""
+        return self._packed.bits(self._resolve(name))
+
     def input_range(self, name: str) -> InputRange | None:
         """How the inputs of the layer with this weight become codes; None where they do not."""
         return self._packed.input_range(self._resolve(name))
@@ -101,6 +113,12 @@ class Checkpoint:
         """The values as float32, exact for every stored type; float32 is not copied."""
         packed = self.packed(name)
         return to_f32(self.raw(name), self.dtype(name)) if packed is None else packed.f32()
+
+    def f32_blocks(self, name: str, rows: int) -> Iterator[NDArray[np.float32]]:
+        """The values of a matrix that is not quantised, as float32, so many rows at a time."""
+        raw, dtype = self.raw(name), self.dtype(name)
+        for start in range(0, len(raw), rows):
+            yield to_f32(raw[start : start + rows], dtype)
 
     @property
     def fingerprint(self) -> str:
@@ -118,10 +136,7 @@ class Checkpoint:
         """The name of a tensor that is stored as values."""
         name = self._resolve(name)
         if name in self._packed:
-            raise CheckpointError(
-                f"{self.folder}: tensor {name} is quantised, which is good for answering only; "
-                "use the original checkpoint"
-            )
+            self.require_values()
         return name
 
     def _parts(self, name: str) -> list[Entry]:

@@ -80,6 +80,11 @@ def test_results_are_written_and_the_table_is_printed(
     assert report["suite"]["name"] == "small"
     assert report["extent"] == {"items": None, "baseline_items": 60}
     assert str(tmp_path) not in json.dumps(report)
+    assert result.stderr.splitlines() == [
+        f"T-{kind} {condition}: {done} of 72 items"
+        for kind, start in (("choice", 0), ("open", 36))
+        for condition, done in (("real", start + 8), ("grey", start + 24), ("shuffled", start + 32))
+    ]
     assert len((out / "answers.jsonl").read_text().splitlines()) == 1 + 2 * 3 * 12
 
 
@@ -90,7 +95,7 @@ def test_quick_and_tasks(
     result = cli.run("eval", "--suite", suite, "--out", out, "--quick", "--tasks", "T-open")
     assert result.exit_code == 0, result.output
     report = json.loads((out / "results.json").read_text())
-    assert [(task["name"], task["n"]) for task in report["tasks"]] == [("T-open", 10)]
+    assert [(task["name"], task["n"]) for task in report["tasks"]] == [("T-open", 8)]
     result = cli.run("eval", "--suite", suite, "--out", out, "--limit", "3")
     assert "| T-choice | animals | 3 |" in result.stdout
 
@@ -107,7 +112,7 @@ def test_the_answers_of_two_models_are_never_mixed(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--suite", "gone"], "gone/suite.yaml cannot be read"),
+        (["--suite", "gone"], "gone is no suite (there is no such folder)"),
         (["--suite", "embedded"], "recipes.embedded.suite build"),
         (["--quick", "--limit", "3"], "give one of them"),
         (["--limit", "0"], "--limit is 0"),

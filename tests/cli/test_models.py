@@ -82,10 +82,11 @@ def test_scores_of_the_embedded_model(
     if written:
         card = tmp_path / models.CARD
         card.parent.mkdir(parents=True)
-        card.write_text(json.dumps({"scores": {"E1 keyword recall": 0.125}}))
+        card.write_text(json.dumps({"scores": {"E1 keyword recall": 0.125}, "limits": "No faces."}))
     result = cli.run("models", "embedded")
     assert result.exit_code == 0
     assert ("score: E1 keyword recall" in result.stdout) is written
+    assert ("No faces." in result.stdout) is written
 
 
 @pytest.mark.parametrize(("offline", "wanted"), [(False, None), (True, True)])

@@ -154,9 +154,7 @@ def test_exactly_the_features_of_a_real_engine(
     assert cached.encode_tiles(tiles[:0]).shape == empty.shape == (0, *wanted.shape[1:])
 
 
-def test_answers_are_the_same_with_and_without(
-    tmp_path: Path, tokenizer_gen2_folder: Path
-) -> None:
+def test_answers_are_the_same_with_and_without(tmp_path: Path, tokenizer_gen2_folder: Path) -> None:
     folder = make_tiny(NAME, tmp_path / "tiny")
     shutil.copy(tokenizer_gen2_folder / "tokenizer.json", folder)
     picture = np.random.default_rng(1).integers(0, 256, (90, 120, 3), dtype=np.uint8)

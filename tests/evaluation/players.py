@@ -52,11 +52,19 @@ class Player:
 
     def score(self, messages: Any, answers: Sequence[str]) -> list[NDArray[np.float32]]:
         self.calls.append(("score", len(answers)))
+        return self._scores(messages, answers)
+
+    def _scores(self, messages: Any, answers: Sequence[str]) -> list[NDArray[np.float32]]:
         wanted = self.say(*_read(messages))
         return [
             np.full(2, -0.1 if answer == wanted else -1.0 - _noise(answer), np.float32)
             for answer in answers
         ]
+
+    def likeliest(self, messages: Any, answers: Sequence[str]) -> tuple[int, list[float]]:
+        self.calls.append(("likeliest", len(answers)))
+        totals = [float(tokens.sum()) for tokens in self._scores(messages, answers)]
+        return int(np.argmax(totals)), totals
 
 
 def _noise(text: str) -> float:

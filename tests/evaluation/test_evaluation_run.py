@@ -75,11 +75,11 @@ def test_a_quick_run_is_the_beginning_of_the_whole(tmp_path: Path) -> None:
     task = make_task(count=40)
     [quick] = run(oracle(), tmp_path, task, extent=QUICK)
     scores = quick["metrics"]["accuracy"]
-    assert (quick["n"], scores["real"]["n"], scores["grey"]["n"]) == (10, 10, 5)
+    assert (quick["n"], scores["real"]["n"], scores["grey"]["n"]) == (8, 8, 4)
     player = oracle()
     [whole] = run(player, tmp_path, task)
     assert whole["n"] == 40 and whole["metrics"]["accuracy"]["shuffled"]["n"] == 40
-    assert len(player.calls) == 30 + 1 + 35
+    assert len(player.calls) == 32 + 1 + 36
 
 
 def test_an_item_that_does_not_fit_counts_as_wrong_and_is_counted(tmp_path: Path) -> None:
@@ -111,6 +111,6 @@ def test_progress_is_told(tmp_path: Path) -> None:
         progress=lambda *what: told.append(what),
     )  # fmt: skip
     assert told == [
-        ("T-choice real", 8, 10), ("T-choice real", 10, 10), ("T-choice grey", 10, 10),
-        ("T-choice shuffled", 8, 10), ("T-choice shuffled", 10, 10),
+        ("T-choice real", 8, 30), ("T-choice real", 10, 30), ("T-choice grey", 20, 30),
+        ("T-choice shuffled", 28, 30), ("T-choice shuffled", 30, 30),
     ]  # fmt: skip

@@ -85,6 +85,7 @@ def test_the_digest_changes_with_what_is_asked(write: Write) -> None:
         (["E8"], ["E8-colour"]),
         (["E1*"], ["E15"]),
         (["E15", "E8-colour"], ["E8-colour", "E15"]),
+        (["E15,E8"], ["E8-colour", "E15"]),
     ],
 )
 def test_tasks_are_selected(write: Write, wanted: list[str], names: list[str]) -> None:
@@ -104,7 +105,7 @@ def test_an_unknown_task_is_refused(write: Write) -> None:
         ({**TASK, "metrics": ["perplexity"]}, ITEM, "perplexity is no metric for the kind choice"),
         ({**TASK, "metrics": []}, ITEM, "no list of metrics"),
         ({**TASK, "kind": "guess"}, ITEM, "kind 'guess'; known: open, choice"),
-        ({**TASK, "items": "gone.jsonl"}, ITEM, r"gone\.jsonl cannot be read"),
+        ({**TASK, "items": "gone.jsonl"}, ITEM, r"gone\.jsonl is missing; build"),
         ({k: v for k, v in TASK.items() if k != "title"}, ITEM, "lacks 'title'"),
         ("E7", ITEM, "task 1 is 'E7'; wanted a mapping"),
         (TASK, "{", "line 1 is not JSON"),
@@ -116,6 +117,19 @@ def test_an_unknown_task_is_refused(write: Write) -> None:
         (TASK, {**ITEM, "choices": []}, "choices belong to, and only to"),
         ({**TASK, "kind": "open"}, ITEM, "choices belong to, and only to"),
         (TASK, {**ITEM, "messages": []}, "conversation is empty"),
+        (
+            TASK,
+            {
+                **ITEM,
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [{"type": "image", "path": "pictures/gone.png"}, "What is it?"],
+                    }
+                ],
+            },
+            r"line 1: the picture .*gone\.png is missing; build",
+        ),
     ],
 )
 def test_a_broken_suite_is_named(write: Write, task: Any, item: Any, words: str) -> None:
@@ -129,6 +143,16 @@ def test_an_id_stands_once(write: Write) -> None:
         read_suite(write(TASK, ITEM, ITEM))
 
 
+def test_a_folder_that_is_no_suite(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is no suite \(no suite\.yaml in it\); give `embedded`"):
+        read_suite(tmp_path)
+    with pytest.raises(InputError, match=r"gone is no suite \(there is no such folder\)"):
+        read_suite(tmp_path / "gone")
+    (tmp_path / "suite.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"suite\.yaml is no text in UTF-8"):
+        read_suite(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "words"), [("a: [", "is not YAML"), ("- a", "no list of tasks"), ("", "no list of")]
 )
@@ -137,5 +161,3 @@ def test_a_broken_suite_file(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
         read_suite(tmp_path)
     assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=r"suite\.yaml cannot be read"):
-        read_suite(tmp_path / "gone")

@@ -198,5 +198,6 @@ def test_answers_are_those_of_an_engine_without_memory(network: Engine) -> None:
     assert [answer.tokens for answer in seen] == [answer.tokens for answer in wanted]
     tile = network.config.tokens_per_tile
     held = [answer.timings.reused_tokens > tile for answer in seen]
-    assert held == [False, True, True, False, True, True, False, False]
+    # The fifth would have forgotten as large a picture as it could have taken over.
+    assert held == [False, True, True, False, False, True, False, False]
     assert seen[5].timings.reused_tokens > 2 * tile

@@ -39,10 +39,10 @@ def jpeg(image: Image.Image) -> bytes:
 
 
 def make_clip(
-    target: Any, values: list[int], *, rate: int = 25, format: str | None = None, codec: str = "mpeg4"
+    target: Any, values: list[int], *, rate: int = 25, kind: str | None = None, codec: str = "mpeg4"
 ) -> None:
-    """A clip of plain pictures, written to a path or stream."""
-    with av.open(target, "w", format=format) as container:
+    """A clip of plain pictures, written to a path, or to a stream as a container of some kind."""
+    with av.open(target, "w", format=kind) as container:
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.codec_context.time_base = Fraction(1, rate)
@@ -83,7 +83,7 @@ class _Quiet(ThreadingHTTPServer):
 
 
 def mjpeg_server(values: Callable[[], Iterator[int]], *, pause: float = 0.01) -> Server:
-    """http://127.0.0.1:port/: pictures of these values; `/other` is a page, `/file` a whole clip."""
+    """http://127.0.0.1:port/: pictures of these values; `/file` and `/playlist` are no streams."""
 
     def make(owner: Server) -> socketserver.BaseServer:
         class Handler(BaseHTTPRequestHandler):
@@ -129,7 +129,7 @@ def mjpeg_server(values: Callable[[], Iterator[int]], *, pause: float = 0.01) ->
 def rtsp_server(values: list[int], *, pause: float = 0.002) -> Server:
     """rtsp://127.0.0.1:port/cam: a transport stream of these pictures, then silence."""
     buffer = io.BytesIO()
-    make_clip(buffer, values, format="mpegts", codec="mpeg2video")
+    make_clip(buffer, values, kind="mpegts", codec="mpeg2video")
 
     def make(owner: Server) -> socketserver.BaseServer:
         class Handler(socketserver.StreamRequestHandler):

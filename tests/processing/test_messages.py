@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from smolvlm.errors import InputError, MediaError
-from smolvlm.processing.messages import load_pictures, parse_messages
-from smolvlm.types import ImagePart, Message, TextPart
+from smolvlm.media.videos import Slides
+from smolvlm.processing.messages import load_pictures, parse_messages, visual_part
+from smolvlm.types import ImagePart, Message, TextPart, VideoOptions, VideoPart
+from tests.clips import write_clip
 
 PICTURE = Image.new("RGB", (3, 2), (1, 2, 3))
 
@@ -66,6 +68,47 @@ def test_pictures_of_every_form(part, source):
     assert only_source(part) == source
 
 
+@pytest.mark.parametrize(
+    ("part", "source"),
+    [
+        ({"type": "video", "video": "a.mp4"}, "a.mp4"),
+        ({"type": "video", "path": "a.mp4"}, Path("a.mp4")),
+        ({"type": "video", "url": "https://example.org/a.mp4"}, "https://example.org/a.mp4"),
+        ({"type": "video", "video": ["1.png", "2.png"]}, ["1.png", "2.png"]),
+        ({"type": "video", "base64": base64.b64encode(b"raw").decode()}, b"raw"),
+        ({"type": "video_url", "video_url": {"url": "u"}}, "u"),
+        ({"type": "video_url", "video_url": "u"}, "u"),
+        ({"type": "input_video", "video_url": "u"}, "u"),
+        ({"type": "input_video", "input_video": {"url": "u"}}, "u"),
+        ({"type": "input_video", "input_video": {"data": "cmF3", "format": "mp4"}}, b"raw"),
+        (VideoPart("a.mp4"), "a.mp4"),
+    ],
+)
+def test_clips_of_every_form(part, source):
+    (message,) = parse_messages(user(part))
+    assert message.parts == (VideoPart(source),)
+
+
+def test_a_clip_says_how_it_is_sampled():
+    said = {"fps": 2, "max_frames": 8, "start": 1, "end": None, "detail": "low"}
+    (message,) = parse_messages(user({"type": "video", "path": "a.mp4", **said}))
+    assert message.parts[0].options == VideoOptions(fps=2, max_frames=8, start=1)
+
+
+def test_what_may_be_either_is_told_by_its_content(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", 3).rename(tmp_path / "clip.png")
+    assert visual_part(clip) == VideoPart(clip)
+    assert visual_part(clip.read_bytes()) == VideoPart(clip.read_bytes())
+    PICTURE.save(tmp_path / "still.gif")
+    assert visual_part(tmp_path / "still.gif") == ImagePart(tmp_path / "still.gif")
+    for source in (PICTURE, tmp_path, tmp_path / "gone.mp4"):
+        assert isinstance(visual_part(source), ImagePart)
+    slides = Slides([PICTURE], [0.0])
+    assert visual_part(slides) == VideoPart(slides)
+    for part in (ImagePart("x"), VideoPart("x", VideoOptions(fps=2))):
+        assert visual_part(part) is part
+
+
 def test_an_array_is_a_picture():
     array = np.zeros((2, 3, 3), np.uint8)
     assert only_source({"type": "image", "image": array}) is array
@@ -103,8 +146,11 @@ def test_texts_of_every_form(part):
         (user({"type": "image_url", "image_url": {}}), "nothing as its picture"),
         (user({"type": "image_url", "image_url": 3}), "a int as its picture"),
         (user({"type": "image", "base64": 3}), "a int under 'base64'"),
-        (user({"type": "video", "path": "a.mp4"}), "video is not read yet"),
-        (user({"type": "video_url", "video_url": {"url": "u"}}), "video is not read yet"),
+        (user({"type": "video"}), "clip without a source; put it under one of 'video'"),
+        (user({"type": "video_url", "video_url": {}}), "nothing as its clip; wanted a path, URL"),
+        (user({"type": "video", "video": 3}), "a int as its clip"),
+        (user({"type": "video", "path": "a", "fps": 0}), "part 1: fps is 0; wanted a number"),
+        (user({"type": "video", "path": "a", "start": 5, "end": 2}), "part 1: start .* before end"),
     ],
 )
 def test_what_cannot_be_used_is_named(raw, match):

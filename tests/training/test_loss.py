@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from smolvlm.config import ImageRules
 from smolvlm.model.smolvlm import SmolVLM
 from smolvlm.processing.pixels import normalize
 from smolvlm.processing.processor import Processor
 from smolvlm.training import loss
-from smolvlm.training.collate import NO_LOSS, Item, collate, encode
+from smolvlm.training.collate import NO_LOSS, Batch, Item, collate, encode
+from smolvlm.training.lora import adapters
 from smolvlm.training.loss import sample_sums, token_losses, visual_tokens
 from smolvlm.training.parts import prepare, trained_parameters
-from smolvlm.training.stages import Adapter, Layout, Part, Rows, Schedule, Stage
+from smolvlm.training.runs import forget_activations
+from smolvlm.training.stages import Adapter, Layout, Part, Precision, Rows, Schedule, Stage
 from smolvlm.weights.reader import open_checkpoint
 from tests.training.little import mixed_sample
 
@@ -102,6 +106,82 @@ def test_long_batches_make_their_logits_in_pieces(
     torch.testing.assert_close(results[0][0], results[1][0])
     for whole, cut in zip(results[0][1], results[1][1], strict=True):
         torch.testing.assert_close(whole, cut, rtol=1e-4, atol=1e-4)
+
+
+TOWERS = {
+    "full": Part(1e-4),
+    "upper half": Part(1e-4, frozen=("embeddings", "layers.0.")),
+    "DoRA": Part(1e-4, Adapter("dora", rank=4, where=("q_proj", "fc1")), full=("norm",)),
+}
+
+
+def gradients(
+    folder: Path, stage: Stage, batch: Batch, rules: ImageRules
+) -> tuple[float, dict[str, Tensor]]:
+    """The loss and its gradients, as a step of the stage computes them."""
+    torch.manual_seed(0)
+    made = SmolVLM.from_checkpoint(open_checkpoint(folder))
+    prepare(made, stage, [])
+    if stage.checkpointing:
+        forget_activations(made, stage)
+    with torch.autocast("cpu", torch.bfloat16, enabled=stage.precision == "bf16"):
+        total = token_losses(made, batch, rules).sum()
+    trained = trained_parameters(made)
+    return float(total.detach()), dict(
+        zip(trained, torch.autograd.grad(total, list(trained.values())), strict=True)
+    )
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+def test_a_trained_tower_is_narrow_and_its_gradients_are_not(
+    tower: str, tiny_folder: Path, processor: Processor, items: list[Item]
+) -> None:
+    stage = Stage(vision=TOWERS[tower], connector=Part(1e-3), schedule=Schedule(steps=5))
+    batch = collate(items, "packed", pad=2)
+    loss_, seen = gradients(tiny_folder, stage, batch, processor.rules)
+    exact, wanted = gradients(tiny_folder, replace(stage, precision="f32"), batch, processor.rules)
+    assert loss_ == pytest.approx(exact, rel=5e-3)
+    assert any(name.startswith("vision_model.") for name in seen)
+    assert all(gradient.dtype == torch.float32 for gradient in seen.values())
+    length = sum(float(gradient.square().sum()) for gradient in wanted.values()) ** 0.5
+    apart = sum(float((seen[name] - wanted[name]).square().sum()) for name in wanted) ** 0.5
+    assert apart < 0.05 * length
+    for name, gradient in wanted.items():
+        if float(gradient.norm()) > 0.02 * length:  # others are little but rounding
+            assert F.cosine_similarity(gradient.flatten(), seen[name].flatten(), 0) > 0.98, name
+
+
+def test_adapters_of_a_narrow_tower_keep_their_own_numbers_wide(
+    tiny_folder: Path, processor: Processor, items: list[Item]
+) -> None:
+    """A length of a row, rounded, would stretch it by up to 0.4 % before anything was learned."""
+    made = SmolVLM.from_checkpoint(open_checkpoint(tiny_folder))
+    prepare(made, Stage(vision=TOWERS["DoRA"], schedule=Schedule(steps=5)), [])
+    seen = []
+    for _, adapter in adapters(made):
+        adapter.register_forward_pre_hook(
+            lambda module, _: seen.append((module.magnitude.dtype, module.base.weight.dtype))
+        )
+    with torch.autocast("cpu", torch.bfloat16):
+        visual_tokens(made, torch.from_numpy(items[0].tiles), processor.rules)
+    assert set(seen) == {(torch.float32, torch.bfloat16)}
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+@pytest.mark.parametrize("precision", ["bf16", "f32"])
+def test_what_is_computed_again_is_computed_with_the_same_weights(
+    tower: str, precision: Precision, tiny_folder: Path, processor: Processor, items: list[Item]
+) -> None:
+    stage = Stage(
+        vision=TOWERS[tower], text=Part(1e-4, Adapter()), schedule=Schedule(steps=5),
+        precision=precision,
+    )  # fmt: skip
+    batch = collate(items, "packed", pad=2)
+    kept = gradients(tiny_folder, stage, batch, processor.rules)
+    again = gradients(tiny_folder, replace(stage, checkpointing=True), batch, processor.rules)
+    assert kept[0] == again[0]
+    for name, gradient in kept[1].items():
+        assert torch.equal(gradient, again[1][name]), name
 
 
 @pytest.mark.parametrize("layout", ["packed", "right"])

@@ -62,12 +62,36 @@ def test_full_training_and_rates(tiny_folder: Path) -> None:
     assert part_of("lm_head.weight") == "text"
 
 
+def test_words_keep_some_of_a_part_frozen(tiny_folder: Path) -> None:
+    part = Part(1e-4, frozen=("embeddings", "layers.0."))
+    model = prepared(tiny_folder, Stage(vision=part, schedule=ENDS))
+    trained = set(trained_parameters(model))
+    assert not [name for name in trained if "embeddings" in name or "layers.0." in name]
+    everything = {name for name, _ in model.named_parameters() if name.startswith("vision_model.")}
+    left = everything - trained
+    assert left and all("embeddings" in name or "layers.0." in name for name in left)
+    for name, parameter in model.named_parameters():
+        if name.startswith("vision_model."):
+            # Matrices that stay are narrow; vectors go with their neighbours.
+            narrow = name in left and parameter.ndim > 1
+            assert parameter.dtype == (torch.bfloat16 if narrow else torch.float32), name
+
+
+def test_a_part_that_is_frozen_to_the_last_tensor(tiny_folder: Path) -> None:
+    odd = Stage(connector=Part(1e-3, frozen=("proj",)), schedule=ENDS)
+    with pytest.raises(InputError, match=r"connector.frozen leaves nothing to train"):
+        prepared(tiny_folder, odd)
+
+
 def test_names_that_nothing_has(tiny_folder: Path) -> None:
     odd = Stage(text=Part(1e-3, Adapter(where=("fc1",))), schedule=ENDS)
     with pytest.raises(InputError, match=r"no linear layer in text_model\. or lm_head named 'fc1'"):
         prepared(tiny_folder, odd)
     odd = Stage(text=Part(1e-3, Adapter(), full=("nrm",)), schedule=ENDS)
     with pytest.raises(InputError, match=r"text.full names 'nrm'"):
+        prepared(tiny_folder, odd)
+    odd = Stage(vision=Part(1e-3, frozen=("layers.7.",)), schedule=ENDS)
+    with pytest.raises(InputError, match=r"vision.frozen names 'layers.7.', which no parameter"):
         prepared(tiny_folder, odd)
     tokenizer = Tokenizer.from_folder(tiny_folder)
     rows = Stage(rows=Rows(1e-3, ("<row_1_col_1>", "<nope>")), schedule=ENDS)

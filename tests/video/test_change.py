@@ -1,8 +1,9 @@
-"""The change detector: what counts as a change, what is noise, and a slow twin of its arithmetic."""
+"""The change detector: what counts as a change, what is noise, and a slow twin of it."""
 
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ def test_a_traffic_light_changes_only_its_colour() -> None:
 def test_what_changes_slowly_is_seen_against_the_first_scene() -> None:
     room = scene((320, 240))
     steps = [with_box(room, 0.3, (100 + 8 * n, 100, 100)) for n in range(8)]
-    assert all(score(a, b) < CHANGED for a, b in zip(steps, steps[1:], strict=False))
+    assert all(score(a, b) < CHANGED for a, b in pairwise(steps))
     assert score(steps[0], steps[-1]) > CHANGED
 
 

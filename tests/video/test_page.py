@@ -47,7 +47,9 @@ class Reader(HTMLParser):
 
 def page(**changes: object) -> Page:
     cuts = [Run((SEGMENTS[0],)), Run((SEGMENTS[2],))]
-    pictures = [Thumbnail(Image.new("RGB", (1920, 1080), colour), 62.0) for colour in ("red", "tan")]
+    pictures = [
+        Thumbnail(Image.new("RGB", (1920, 1080), colour), 62.0) for colour in ("red", "tan")
+    ]
     told = {
         "clip": "a.mp4", "about": "cats", "start": 60.0, "end": 85.0, "segments": SEGMENTS,
         "cuts": cuts, "thumbnails": pictures, "reasons": ["A cat.", "Another."], "threshold": 0.5,
@@ -92,7 +94,9 @@ def test_it_reaches_for_nothing_outside() -> None:
     reader = Reader(text)
     assert "script" not in reader.tags and "link" not in reader.tags
     sources = [value for name, value in reader.attributes if name in ("src", "href")]
-    assert all(value == "highlights.mp4" or value.startswith("data:image/") for value in sources if value)
+    assert all(
+        value == "highlights.mp4" or value.startswith("data:image/") for value in sources if value
+    )
     [policy] = [value for name, value in reader.attributes if value and "default-src" in value]
     assert "default-src 'none'" in policy and "script" not in policy
 
@@ -104,7 +108,9 @@ def test_it_is_made_for_phones_and_for_the_dark() -> None:
 
 
 def test_without_cuts_it_says_how_near_it_came() -> None:
-    words = Reader(render(page(cuts=[], thumbnails=[], reasons=[], copy=None, lack="no cuts"))).words
+    words = Reader(
+        render(page(cuts=[], thumbnails=[], reasons=[], copy=None, lack="no cuts"))
+    ).words
     assert "the best was 0.90 at 1:00–1:10" in words
     assert "No clip was cut: no cuts." in words
 

@@ -27,6 +27,3 @@ def test_it_never_grows_beyond_its_bounds() -> None:
         assert 1 <= len(story.lines) <= MAX_LINES
         assert sum(len(words) for _, words in story.lines) <= MAX_CHARACTERS
         assert story.lines[-1][0] == number  # the newest line is always there
-    assert [time for time, _ in Story(tuple((float(n), "x") for n in range(9))).add(9.0, "y").lines][
-        0
-    ] == 2.0

@@ -18,7 +18,7 @@ from smolvlm.config import ImageRules, ModelConfig
 from smolvlm.errors import CacheError, CheckpointError, DownloadError
 from smolvlm.weights import embedded
 from smolvlm.weights.embedded import apply_trained, assemble, assembled_folder, assets
-from smolvlm.weights.names import EMBEDDING
+from smolvlm.weights.names import EMBEDDING, PATCH_WEIGHT
 from smolvlm.weights.reader import open_checkpoint
 from tests.weights.tiny_folders import random_tensors, write_config
 
@@ -66,6 +66,21 @@ def test_adapters_are_added(tensors: Tensors) -> None:
     x, base, a, b = map(torch.from_numpy, (random(3, inner), tensors[Q_PROJ], down, up))
     wanted = layer(x, base) + 0.5 * layer(layer(x, a), b)
     torch.testing.assert_close(layer(x, torch.from_numpy(merged[Q_PROJ])), wanted)
+
+
+@pytest.mark.parametrize("name", [Q_PROJ, PATCH_WEIGHT])
+def test_whole_numbers_are_added_in_steps_of_each_row(name: str, tensors: Tensors) -> None:
+    shape = tensors[name].shape
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(-127, 128, shape).astype(np.int8)
+    steps = rng.random(shape[0], dtype=np.float32)
+    merged = apply_trained(tensors, {f"delta:{name}": numbers, f"delta_scale:{name}": steps}, 9.0)
+    assert merged[name].dtype == np.float32 and merged[name].shape == shape
+    for row in range(shape[0]):
+        wanted = tensors[name][row] + steps[row] * numbers[row].astype(np.float32)
+        assert np.array_equal(merged[name][row], wanted)
+    others = merged.keys() - {name}
+    assert all(merged[other] is tensors[other] for other in others)
 
 
 @pytest.mark.parametrize("key", ["set:no.such", "other:" + CONNECTOR])

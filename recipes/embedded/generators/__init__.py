@@ -18,6 +18,7 @@ MODULES = (
     "tables",
     "charts",
     "screens",
+    "drawings",
     "objects",
     "composites",
     "shapes",

@@ -37,7 +37,7 @@ MOST_GAP = 9.0  # points between two lines
 MOST_INDENT = 2.0  # points by which the beginnings of lines may differ
 PAGES_TRIED = 400  # of each manual, in random order
 _PLAIN = re.compile(r"[\x20-\x7e]+")
-_CODE = re.compile(r"(?:\. ?){4,}|_{3,}|-{4,}|[\\@^{}<>=]|``|''")
+_CODE = re.compile(r"(?:\. ?){4,}|_{3,}|-{4,}|[\\@^{}<>=]|``|''|[a-z][.,;]\d")
 MANUALS: dict[str, tuple[tuple[str, str], ...]] = {
     "r-doc": tuple(
         ("r-doc", f"R-{name}.pdf") for name in ("intro", "lang", "data", "admin", "exts", "ints")
