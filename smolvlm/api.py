@@ -9,15 +9,16 @@ option, a broken picture or a prompt that is too long is reported before any wei
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from smolvlm import __version__
 from smolvlm.errors import CheckpointError, InputError, SmolVLMError
+from smolvlm.generation.stream import AnswerStream
 from smolvlm.options import GenerationOptions, LoadOptions, Options, read_generation, read_load
 from smolvlm.types import Answer, GenerationSettings, Message, TextPart
 
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from smolvlm.generation.generate import Generation
     from smolvlm.generation.prefixes import Prefixes, Shelf
     from smolvlm.generation.sequence import Request
-    from smolvlm.processing.processor import Processor, PromptPlan
+    from smolvlm.processing.clip_memory import ClipMemory
+    from smolvlm.processing.plans import PromptPlan
+    from smolvlm.processing.processor import Processor
     from smolvlm.processing.split import SplitPolicy
     from smolvlm.types import ModelInputs
 
@@ -107,50 +110,6 @@ def explain(
     return _plan(processor, _question(pictures, question), allow_urls=chosen.allow_urls)
 
 
-class AnswerStream:
-    """Pieces of text as they become certain; `answer` is there when they have ended.
-
-    Leaving the loop early and calling `close` (or leaving a `with` block) ends the answer as
-    "cancelled". Nothing runs before the first piece is asked for.
-    """
-
-    def __init__(self, begin: Callable[[], Generation]) -> None:
-        self.answer: Answer | None = None
-        self._begin = begin
-        self._pieces = self._run()
-
-    def __iter__(self) -> Iterator[str]:
-        return self._pieces
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def finish(self) -> Answer:
-        """Take what is still to come, and return the whole answer; `InputError` if none began."""
-        for _ in self._pieces:
-            pass
-        if self.answer is None:
-            raise InputError("the stream was closed before it began; ask again for an answer")
-        return self.answer
-
-    def close(self) -> None:
-        """Stop answering and give the engine's memory back."""
-        self._pieces.close()
-
-    def _run(self) -> Generator[str, None, None]:
-        generation = self._begin()
-        try:
-            for event in generation:
-                if event.text:
-                    yield event.text
-        finally:
-            generation.close()
-            self.answer = generation.answers.get(0)
-
-
 class Assistant:
     """A loaded model that answers questions about pictures and clips; `load` makes one.
 
@@ -183,6 +142,13 @@ class Assistant:
     def engine(self) -> Engine:
         """What runs the model; built when it is first wanted."""
         return self._build_engine()
+
+    @cached_property
+    def _clips(self) -> ClipMemory:
+        """The clips that were opened last."""
+        from smolvlm.processing.clip_memory import ClipMemory
+
+        return ClipMemory()
 
     @cached_property
     def prefixes(self) -> Prefixes:
@@ -309,7 +275,10 @@ class Assistant:
 
     def _inputs(self, messages: Sequence[Message], *, room: int) -> ModelInputs:
         """A batch of one; refuses what leaves no room for an answer of so many tokens."""
-        inputs = self.processor([self.processor.open(messages, allow_url=self._allow_urls)])
+        opened = self._clips.open(
+            messages, lambda some: self.processor.open(some, allow_url=self._allow_urls)
+        )
+        inputs = self.processor([opened])
         self.processor.check_context(inputs, max_new_tokens=room)
         return inputs
 
@@ -340,12 +309,20 @@ class Assistant:
 
 def _open_folder(model: str | Path, options: Options) -> tuple[Path, Processor]:
     """Find the folder of a model and read everything in it but the weights."""
+    from smolvlm.engines.fitted_costs import required_costs
     from smolvlm.processing.processor import Processor
     from smolvlm.weights.hub import find_model
+    from smolvlm.weights.reader import open_checkpoint
 
-    policy = options.split_policy()  # before anything is fetched
+    policy, budget = options.split_policy(), options.whole_budget()  # before anything is fetched
     folder = find_model(str(model), revision=options.revision, offline=options.offline)
-    return folder, Processor.from_folder(folder, policy)
+    processor = Processor.from_folder(folder, policy)
+    if budget is not None and budget.milliseconds is not None:
+        asked = options.engine, options.precision, options.threads
+        processor.keep_to(budget, required_costs(str(model), open_checkpoint(folder), *asked))
+    elif budget is not None:
+        processor.keep_to(budget)
+    return folder, processor
 
 
 def _question(pictures: Any, question: str) -> tuple[Message, ...]:

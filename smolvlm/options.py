@@ -17,6 +17,7 @@ from smolvlm.errors import InputError, UnknownNameError
 from smolvlm.types import GenerationSettings
 
 if TYPE_CHECKING:
+    from smolvlm.processing.budget import Budget
     from smolvlm.processing.split import SplitPolicy
 
 POLICIES = ("budget", "reference")
@@ -32,6 +33,7 @@ class LoadOptions(TypedDict, total=False):
     policy: str
     max_tiles: int | None
     max_visual_tokens: int | None
+    budget: str | None
     revision: str | None
     offline: bool | None
     threads: int | None
@@ -63,7 +65,9 @@ class Options:
 
     engine, precision: None takes the best there is here (`engines/choose.py` lists them).
     policy: "budget" never enlarges a picture and keeps to max_tiles / max_visual_tokens a picture;
-    "reference" splits as the published processor does, and has no budget.
+    "reference" splits as the published processor does, and has no budget. budget: "500ms" to the
+    first token, or "256tok" of visual tokens: each message's pictures get as many tiles as that
+    pays for (`processing/budget.py`).
     revision, offline: which version on the hub, and whether it may be asked (None: the environment
     decides). threads: CPU threads, None for all. allow_urls: whether pictures may be fetched.
     feature_cache: MiB of visual features to keep, so that no tile is encoded twice; 0 keeps none.
@@ -77,6 +81,7 @@ class Options:
     policy: str = "budget"
     max_tiles: int | None = None
     max_visual_tokens: int | None = None
+    budget: str | None = None
     revision: str | None = None
     offline: bool | None = None
     threads: int | None = None
@@ -102,8 +107,15 @@ class Options:
         if disk is not None and (not isinstance(disk, str | Path) or not str(disk).strip()):
             raise InputError(f"disk_cache is {disk!r}; wanted the name of a folder, or None")
 
+    def whole_budget(self) -> Budget | None:
+        """The budget of a message; `InputError` when it cannot be read."""
+        from smolvlm.processing.budget import Budget
+
+        return None if self.budget is None else Budget.parse(self.budget)
+
     def split_policy(self) -> SplitPolicy:
         """The splitter's policy; `InputError` when the options contradict each other."""
+        from smolvlm.processing.budget import MOST_TILES
         from smolvlm.processing.split import BudgetPolicy, ReferencePolicy
 
         budget = (self.max_tiles, self.max_visual_tokens)
@@ -112,11 +124,13 @@ class Options:
                 f"there is no policy named {self.policy!r}; known: {', '.join(POLICIES)}"
             )
         if self.policy == "budget":
-            return BudgetPolicy() if budget == (None, None) else BudgetPolicy(*budget)
-        if budget != (None, None):
+            if budget != (None, None):
+                return BudgetPolicy(*budget)
+            return BudgetPolicy() if self.budget is None else BudgetPolicy(MOST_TILES)
+        if budget != (None, None) or self.budget is not None:
             raise InputError(
-                "the reference policy splits as published and has no budget; leave out max_tiles "
-                "and max_visual_tokens, or choose policy 'budget'"
+                "the reference policy splits as published and has no budget; leave out max_tiles, "
+                "max_visual_tokens and budget, or choose policy 'budget'"
             )
         return ReferencePolicy()
 

@@ -70,7 +70,7 @@ THIRD_PARTY = {
     "av": ("media",),
     "huggingface_hub": ("weights",),
     "tokenizers": ("processing", "weights"),
-    "jinja2": ("processing",),
+    "jinja2": ("processing", "video.page"),
 }
 # Modules without a test file of their own name, and the file that tests them instead.
 TESTED_ELSEWHERE = {

@@ -19,10 +19,12 @@ import argparse
 import copy
 import json
 import math
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +37,7 @@ from recipes.embedded.names import PEOPLE, Names
 from recipes.embedded.pack import AssetPack
 from recipes.embedded.views import varied_view
 from smolvlm.config import ImageRules
+from smolvlm.errors import InputError, SmolVLMError
 from smolvlm.model.smolvlm import SmolVLM
 from smolvlm.processing.pixels import normalize
 from smolvlm.processing.tokenizer import Tokenizer
@@ -184,15 +187,13 @@ class Stage:
         return total, right / len(rows)
 
     @torch.no_grad()
-    def look(self, views: Views, count: int = 200) -> float:
-        """The share of held-out views whose name comes first."""
-        hits = 0
-        for at in range(0, min(count, len(views.rows)), CHUNK):
-            tiles, rows = _stack(
-                [views[i] for i in range(at, min(at + CHUNK, count, len(views.rows)))]
-            )
+    def look(self, views: Views, count: int = 200) -> float | None:
+        """The share of held-out views whose name comes first; None without any."""
+        hits, count = 0, min(count, len(views.rows))
+        for at in range(0, count, CHUNK):
+            tiles, rows = _stack([views[i] for i in range(at, min(at + CHUNK, count))])
             hits += int(self.loss(tiles, rows)[1].sum())
-        return hits / min(count, len(views.rows))
+        return round(hits / count, 4) if count else None
 
     def save(self, out: Path) -> None:
         """The model folder as it stands now."""
@@ -205,21 +206,14 @@ def _stack(items: list[tuple[NDArray[np.uint8], int]]) -> tuple[NDArray[np.uint8
 
 def split_rows(pack: AssetPack) -> tuple[list[int], list[int]]:
     """Rows to train on and rows held out: named things; of people and faces there are none."""
-    rows = [
-        i
-        for i in pack.indices("train")
-        if pack.row(i)["label"] and pack.row(i)["group"] not in PEOPLE
-    ]
-    concepts = sorted(
-        {pack.row(i)["concept"] for i in rows if pack.row(i)["source"] == HELD_OUT_ARTIST}
-    )
-    kept = set(concepts[::HELD_OUT_CONCEPTS])
-    held = [
-        i
-        for i in rows
-        if pack.row(i)["source"] == HELD_OUT_ARTIST and pack.row(i)["concept"] in kept
-    ]
-    return [i for i in rows if i not in set(held)], held
+    said = {i: pack.row(i) for i in pack.indices("train")}
+    rows = [i for i, row in said.items() if row["label"] and row["group"] not in PEOPLE]
+    artists = [i for i in rows if said[i]["source"] == HELD_OUT_ARTIST]
+    concepts = sorted({said[i]["concept"] for i in artists})[::HELD_OUT_CONCEPTS]
+    held = [i for i in artists if said[i]["concept"] in concepts]
+    if len(rows) == len(held):
+        raise InputError("the pack has no named thing to train on; build it as README.md says")
+    return sorted({*rows} - {*held}), held
 
 
 def rate_factor(progress: float, warm_up: float) -> float:
@@ -247,15 +241,10 @@ def fit(model: Path, out: Path, pack: AssetPack, settings: Settings) -> None:
             break
         recent.append(stage.step(tiles, rows, rate_factor(spent / budget, settings.warm_up)))
         if step % LOG_EVERY == 0:
-            losses, right = (sum(column) / len(recent) for column in zip(*recent, strict=True))
-            line = {
-                "step": step,
-                "s": round(spent),
-                "loss": round(losses, 4),
-                "right": round(right, 4),
-            }
+            losses, right = (round(sum(c) / len(recent), 4) for c in zip(*recent, strict=True))
+            line: dict[str, Any] = {"step": step, "s": round(spent), "loss": losses, "right": right}
             if step % LOOK_EVERY == 0:
-                line["held_out"] = round(stage.look(held_out), 4)
+                line["held_out"] = stage.look(held_out)
                 stage.save(out)
             print(json.dumps(line), flush=True)
             recent.clear()
@@ -266,17 +255,21 @@ def fit(model: Path, out: Path, pack: AssetPack, settings: Settings) -> None:
     print(json.dumps(final), flush=True)
 
 
-def main() -> None:
-    """Command line of the stage."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=Settings.minutes)
-    args = parser.parse_args()
-    torch.manual_seed(0)
-    fit(args.model, args.out, AssetPack(args.pack), Settings(minutes=args.minutes))
+    args = parser.parse_args(arguments)
+    try:
+        fit(args.model, args.out, AssetPack(args.pack), Settings(minutes=args.minutes))
+    except SmolVLMError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from smolvlm.errors import SmolVLMError
 from smolvlm.types import Sample
 from smolvlm.weights.cache import cache_folder
 
-STAGES = Path(__file__).parent / "stages"
+HERE = Path(__file__).parent
+STAGES, MIXTURE = HERE / "stages", HERE / "mixture.yaml"
 
 
 def bound_generators(assets: Path) -> dict[str, Callable[[int], Sample]]:
@@ -37,8 +38,8 @@ def told(args: argparse.Namespace) -> Training:
     return Training(
         stage=str(own) if own.exists() else args.stage,
         model=args.model,
-        mixture=str(args.mixture),
-        out=str(args.out),
+        mixture=args.mixture,
+        out=args.out,
         assignments=tuple(args.set),
         time_budget=args.time_budget,
         resume=args.resume,
@@ -50,24 +51,31 @@ def told(args: argparse.Namespace) -> Training:
     )
 
 
-def main() -> int:
+def parser() -> argparse.ArgumentParser:
+    """The options; those of `smolvlm train` that a stage of this recipe needs."""
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("stage")
+    made.add_argument("--model", default="embedded")
+    made.add_argument("--out")
+    made.add_argument("--mixture", default=str(MIXTURE))
+    made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    made.add_argument("--time-budget")
+    made.add_argument("--resume", action="store_true")
+    made.add_argument("--dry-run", action="store_true")
+    made.add_argument("--device")
+    made.add_argument("--threads", type=int)
+    made.add_argument("--workers", type=int)
+    made.add_argument("--save-every", type=float, default=240.0)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage")
-    parser.add_argument("--model", default="embedded")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--mixture", type=Path, default=Path(__file__).parent / "mixture.yaml")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--time-budget")
-    parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--dry-run", action="store_true")
-    parser.add_argument("--device")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--workers", type=int)
-    parser.add_argument("--save-every", type=float, default=240.0)
-    args = parser.parse_args()
+    args = parser().parse_args(arguments)
     try:
-        run(told(args), bound_generators(cache_folder() / "assets"))
+        # Only a run needs the materials; what it would do can be read without them.
+        known = {} if args.dry_run else bound_generators(cache_folder() / "assets")
+        run(told(args), known)
     except SmolVLMError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from smolvlm.errors import CheckpointError, InputError, SmolVLMError
 from smolvlm.weights.embedded import (
     assets,
     fetch_text_gguf,
@@ -43,11 +45,15 @@ TRAINED = ("trained.safetensors", "trained.json")
 def publish(model: Path, out: Path, *, rank: int, runs: Sequence[Path] = ()) -> dict[str, Any]:
     """Write both files into `out`; returns the facts that `trained.json` holds.
 
-    runs: the folders of the stages that led to the model, in their order.
+    runs: the folders of the stages that led to the model, in their order. `InputError` when the
+    repository cannot carry the result, `CheckpointError` for values that float16 cannot hold.
     """
     trained, lost = changes(open_checkpoint(model), untrained(), rank=rank)
     stored = save(trained)
-    assert len(stored) <= LARGEST_BYTES, f"{len(stored)} bytes; choose a smaller rank"
+    if len(stored) > LARGEST_BYTES:
+        raise InputError(
+            f"rank {rank} makes {len(stored)} bytes; wanted at most {LARGEST_BYTES}. Lower --rank"
+        )
     out.mkdir(parents=True, exist_ok=True)
     if out.resolve() != assets().resolve():
         copy_small_files(out)
@@ -126,7 +132,7 @@ def run_facts(run: Path) -> dict[str, Any]:
         "stage": recipe["stage"],
         "minutes": round(steps[-1]["elapsed"] / 60, 1),
         "steps": steps[-1]["step"],
-        "samples": sum(line["samples"] for line in steps),
+        "samples": steps[-1]["step"] * recipe["resolved"]["batch"] - steps[-1]["skipped"],
         "held_out": [round(looks[0], 4), round(looks[-1], 4)] if looks else [],
     }
 
@@ -145,22 +151,28 @@ def _rounded(values: Floats) -> Floats:
 
 
 def _half(values: Floats) -> NDArray[np.float16]:
-    half = np.ascontiguousarray(values.astype(np.float16))
-    assert bool(np.isfinite(half).all()), "a value leaves the range of float16"
-    return half
+    largest = float(np.abs(values).max())
+    if not largest <= float(np.finfo(np.float16).max):  # NaN is refused too
+        raise CheckpointError(f"the model holds {largest:g}, which float16 cannot; train it again")
+    return np.ascontiguousarray(values.astype(np.float16))
 
 
-def main() -> None:
-    """Command line of this step."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("--out", type=Path, default=assets(), help="a folder for a trial")
     parser.add_argument("--rank", type=int, default=40)
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="folders of the stages")
-    args = parser.parse_args()
-    facts = publish(args.model, args.out, rank=args.rank, runs=args.runs)
+    args = parser.parse_args(arguments)
+    try:
+        facts = publish(args.model, args.out, rank=args.rank, runs=args.runs)
+    except SmolVLMError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
     print(json.dumps({key: facts[key] for key in ("rank", "lost_by_rank")}))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -73,7 +73,7 @@ def names_picture(argument: str) -> bool:
 
 
 def open_pictures(names: Sequence[str], *, allow_url: bool) -> list[Image.Image | VideoPart]:
-    """The pictures, decoded, and the clips, open for reading; `-` is standard input.
+    """The pictures, decoded, and the clips, found to be readable; `-` is standard input.
 
     `MediaError` for one that cannot be used.
     """
@@ -86,9 +86,13 @@ def open_pictures(names: Sequence[str], *, allow_url: bool) -> list[Image.Image 
 
 def _open(name: str, *, allow_url: bool) -> Image.Image | VideoPart:
     source = sys.stdin.buffer.read(DEFAULT_VIDEO_LIMITS.max_bytes + 1) if name == STDIN else name
-    if is_video(source):
-        return VideoPart(open_video(source, allow_url=allow_url))
-    return load_image(source, allow_url=allow_url)
+    if not is_video(source):
+        return load_image(source, allow_url=allow_url)
+    video = open_video(source, allow_url=allow_url)
+    if not _exists(name):
+        return VideoPart(video)  # read or fetched already, once is enough
+    video.close()
+    return VideoPart(source)
 
 
 def _exists(name: str) -> bool:

@@ -21,8 +21,9 @@ from smolvlm.cli.arguments import open_pictures, split_arguments
 from smolvlm.cli.models import comes_from_hub
 from smolvlm.cli.terminal import EXIT_INTERRUPTED, one_line, waiting
 from smolvlm.engines.choose import fitting
+from smolvlm.generation.stream import AnswerStream
 from smolvlm.options import read_generation
-from smolvlm.processing.processor import PromptPlan
+from smolvlm.processing.plans import PromptPlan
 from smolvlm.types import Answer, VideoPart
 
 
@@ -85,7 +86,7 @@ def print_plan(plan: PromptPlan, names: Sequence[str], *, as_json: bool) -> None
         print(one_line(line))
 
 
-def print_pieces(stream: api.AnswerStream) -> Answer:
+def print_pieces(stream: AnswerStream) -> Answer:
     """The answer on stdout as it is made; the line is ended however the answer ends."""
     with stream:
         pieces = iter(stream)

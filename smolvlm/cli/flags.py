@@ -126,7 +126,7 @@ Tasks = Annotated[
     ),
 ]
 Quick = Annotated[
-    bool, typer.Option("--quick", help="The first 8 items of each task: a check, no measurement.")
+    bool, typer.Option("--quick", help="The first 6 items of each task: a check, no measurement.")
 ]
 Limit = Annotated[int | None, typer.Option(metavar="N", help="At most N items of each task.")]
 

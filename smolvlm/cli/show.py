@@ -18,7 +18,7 @@ from rich.text import Text
 
 from smolvlm.api import ModelInfo
 from smolvlm.cli.machine import peak_memory
-from smolvlm.processing.processor import ClipPlan, PicturePlan, PromptPlan
+from smolvlm.processing.plans import ClipPlan, PicturePlan, PromptPlan
 from smolvlm.processing.video_prompt import clock
 from smolvlm.types import Answer, Timings
 

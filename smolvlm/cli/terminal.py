@@ -92,9 +92,9 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
         transient=True,
     )
     with progress as bars:
-        bar = bars.add_task("")
+        bar = bars.add_task("", visible=False)  # nothing to show before the first call
         yield lambda what, done, total: bars.update(
-            bar, description=what, completed=done, total=total
+            bar, description=what, completed=done, total=total, visible=True
         )
 
 

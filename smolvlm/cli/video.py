@@ -86,6 +86,7 @@ def highlights(
     seed: flags.Seed = None,
     offline: flags.Offline = False,
     revision: flags.Revision = None,
+    allow_url: flags.AllowUrl = False,
 ) -> None:
     """Find and cut out the moments of a clip that you want to see.
 
@@ -101,7 +102,7 @@ def highlights(
             model,
             load=given(
                 engine=engine, precision=precision, threads=threads, offline=offline,
-                revision=revision,
+                revision=revision, allow_urls=allow_url,
             ),
             sampling=given(
                 max_frames=frames, fps=fps, start=start, end=end, sampling=sampling, rate=rate

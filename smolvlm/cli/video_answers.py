@@ -70,7 +70,7 @@ def run(
 
 def read_sampling(sampling: Mapping[str, Any]) -> VideoOptions:
     """`VideoOptions` from what was typed: start and end are times, the rest is as it is there."""
-    given = {
+    given: dict[str, Any] = {
         name: parse_time(value) if name in ("start", "end") else value
         for name, value in sampling.items()
     }

@@ -57,7 +57,8 @@ def run(
     """Find, cut and write. `load` as for `ask`; `sampling`: fields of `VideoOptions`."""
     check_settings(load, {})
     wish, options = wanted.wish(), read_sampling(sampling)
-    with open_video(wanted.clip, rate=options.rate) as video:
+    allow_url = load.get("allow_urls", False)
+    with open_video(wanted.clip, rate=options.rate, allow_url=allow_url) as video:
         divide(video, options, wish.every)  # segments that cannot be
         folder = HighlightFolder(wanted.folder, wanted.clip)
         assistant = open_model(model, load)

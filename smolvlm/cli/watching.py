@@ -90,6 +90,7 @@ def run(wanted: Wanted, model: str, *, load: Mapping[str, Any]) -> None:
         caches = {"feature_cache": FEATURES_MIB, "prefix_cache": PREFIXES_MIB}
         assistant = open_model(model, {**caches, **load})
         sight = AssistantSight(assistant, max_new_tokens=wanted.max_new_tokens)
+        sight.check_room(plan.window, plan.longest_question())
         watcher = Watcher(plan, sight, now=camera.now)
         open_things.callback(lambda: say(summary(watcher)))
         for item in camera:

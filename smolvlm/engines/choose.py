@@ -87,6 +87,13 @@ def create_engine(
     return _build(choose(engine, precision, stored), checkpoint, rules, threads)
 
 
+def choose_for(
+    checkpoint: Checkpoint, engine: str | None = None, precision: str | None = None
+) -> Choice:
+    """The row that `create_engine` builds; errors as there."""
+    return choose(engine, precision, _stored_precision(checkpoint))
+
+
 def choose(
     engine: str | None = None, precision: str | None = None, stored: str | None = None
 ) -> Choice:

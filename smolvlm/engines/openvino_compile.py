@@ -134,17 +134,28 @@ class Compiler:
         self._rules = rules
         self._precision = precision
         self._threads = threads
+        self._used_threads: int | None = None
         self._core = ov.Core()
         self._schemes = _schemes(checkpoint, precision)
         self.device = str(self._core.get_property(DEVICE, "FULL_DEVICE_NAME")).strip()
 
     def vision(self) -> CompiledGraph:
         """The graph of `openvino_vision.py`; `CacheError` when the cache cannot be written."""
-        return self._graph("vision", lambda weights: build_vision_graph(weights, self._rules))
+        graph = self._graph("vision", lambda weights: build_vision_graph(weights, self._rules))
+        self._used_threads = int(graph.model.get_property("INFERENCE_NUM_THREADS"))
+        return graph
 
     def text(self) -> CompiledGraph:
-        """The graph of `openvino_text.py`; `CacheError` when the cache cannot be written."""
-        return self._graph("text", build_text_graph)
+        """The graph of `openvino_text.py`, to be taken after that of `vision`, whose threads count.
+
+        `CacheError` when the cache cannot be written.
+        """
+        return self._graph("text", lambda weights: build_text_graph(weights, alone=self._alone))
+
+    @property
+    def _alone(self) -> bool:
+        """Whether one thread computes; without a number OpenVINO's choice is known once it ran."""
+        return (self._threads or self._used_threads) == 1
 
     def _graph(self, name: GraphName, build: Callable[[Weights], ov.Model]) -> CompiledGraph:
         if not self._is_cached(name):
@@ -211,7 +222,7 @@ class Compiler:
         return prod(self._checkpoint.shape(tensor)) * (4 if wide else size)
 
     def _entry(self, name: GraphName) -> Entry:
-        slot = f"{name}-{self._precision}-{digest(self.device)[:8]}"
+        slot = f"{name}-{self._precision}-{digest(self.device, self._alone)[:8]}"
         key = digest(self._checkpoint.fingerprint, self._rules, ov.__version__, GRAPH_VERSION)
         return entry_for(self._checkpoint.folder, slot, key[:32])
 

@@ -34,7 +34,7 @@ from smolvlm.engines.openvino_ops import (
 _END = 2**62
 
 
-def build_text_graph(weights: Weights) -> ov.Model:
+def build_text_graph(weights: Weights, *, alone: bool = False) -> ov.Model:
     """The stateful graph. Its inputs, for B conversations of the same length:
 
     embeddings: float32 (B, L, H), the rows of the new tokens.
@@ -44,6 +44,7 @@ def build_text_graph(weights: Weights) -> ov.Model:
     first_row: int64 (1,), the first new token whose logits are wanted; -1 is the last token.
 
     Output `logits`: float32 (B, rows, V). The keys and values of a run are added to the cache.
+    alone: one thread will run it, which the plugin's kernel for a whole MLP cannot (it crashes).
     """
     text = weights.config.text
     x = parameter("embeddings", [-1, -1, text.hidden_size], np.float32)
@@ -52,7 +53,7 @@ def build_text_graph(weights: Weights) -> ov.Model:
     beams = parameter("beams", [-1], np.int32)
     first_row = parameter("first_row", [1], np.int64)
     inputs = [x, positions, visible, beams, first_row]
-    run = _Run(weights, beams, _batch(x), *_rotary(positions, text), _mask(x, visible))
+    run = _Run(weights, beams, _batch(x), *_rotary(positions, text), _mask(x, visible), alone)
     for layer in range(text.num_hidden_layers):
         x = _layer(run, x, f"text_model.layers.{layer}")
     x = op.slice(x, first_row, integers([_END]), integers([1]), integers([1]))  # (B, rows, H)
@@ -76,6 +77,7 @@ class _Run:
     cos: Node
     sin: Node
     mask: Node
+    alone: bool
     writes: list[Node] = field(default_factory=list)
 
 
@@ -120,8 +122,8 @@ def _layer(run: _Run, x: Node, at: str) -> Node:
     h = _rms_norm(weights, x, f"{at}.post_attention_layernorm")
     gate = weights.linear(h, f"{at}.mlp.gate_proj")  # (B, L, inner)
     up = weights.linear(h, f"{at}.mlp.up_proj")  # (B, L, inner)
-    # Not `op.swish`: its extra input keeps the plugin from recognising SwiGLU.
-    gate = op.multiply(gate, op.sigmoid(gate))
+    # The extra input of `op.swish` keeps the plugin from recognising a SwiGLU MLP.
+    gate = op.swish(gate) if run.alone else op.multiply(gate, op.sigmoid(gate))
     return op.add(x, weights.linear(op.multiply(gate, up), f"{at}.mlp.down_proj"))
 
 

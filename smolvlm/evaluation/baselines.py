@@ -14,11 +14,21 @@ from typing import Any
 
 from PIL import Image
 
-from smolvlm.evaluation.tasks import Assistant, Condition, Item, Reply, Task, answer, chosen
-from smolvlm.types import ImagePart
+from smolvlm.evaluation.tasks import (
+    Assistant,
+    Condition,
+    Item,
+    Reply,
+    Task,
+    answer,
+    chosen,
+    pictures_of,
+)
+from smolvlm.types import Part, TextPart
 
 GREY = (128, 128, 128)
 SHUFFLE_SEED = 0
+MOST_AT_ONCE = 5  # different choices an item: with more it is quicker to search each item's own
 
 
 def under(condition: Condition, task: Task, items: Sequence[Item]) -> list[Item]:
@@ -61,7 +71,7 @@ def alike(items: Sequence[Item]) -> list[list[Item]]:
         key = tuple(
             (
                 message.role,
-                *(p.source.size if isinstance(p, ImagePart) else p.text for p in message.parts),
+                *(p.text if isinstance(p, TextPart) else _sizes(p) for p in message.parts),
             )
             for message in item.messages
         )
@@ -69,11 +79,17 @@ def alike(items: Sequence[Item]) -> list[list[Item]]:
     return list(groups.values())
 
 
+def _sizes(part: Part) -> tuple[tuple[int, int], ...]:
+    return tuple(picture.size for picture in pictures_of(part))
+
+
 def answer_alike(task: Task, items: Sequence[Item], assistant: Assistant) -> list[Reply]:
-    """As `answer`, for items with the same prompt: it is read once."""
+    """As `answer`, for items with the same prompt: it is read once, unless choices are many."""
     if task.kind != "choice":
         return answer(task, items[:1], assistant) * len(items)
     every = list(dict.fromkeys(choice for item in items for choice in item.choices))
+    if len(every) > MOST_AT_ONCE * len(items):
+        return answer(task, items, assistant)
     totals = [float(tokens.sum()) for tokens in assistant.score(items[0].messages, every)]
     score = dict(zip(every, totals, strict=True))
     return [chosen(item, [score[choice] for choice in item.choices]) for item in items]

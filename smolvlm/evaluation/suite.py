@@ -34,7 +34,7 @@ from smolvlm.errors import InputError
 from smolvlm.evaluation.metrics import METRICS
 from smolvlm.evaluation.tasks import Item, Kind, Task
 from smolvlm.processing.messages import parse_messages
-from smolvlm.types import ImagePart, Message
+from smolvlm.types import ImagePart, Message, Part, TextPart, VideoPart
 
 SUITE_FILE = "suite.yaml"
 _TASK_KEYS = ("name", "title", "kind", "metrics", "items", "max_new_tokens", "target")
@@ -162,7 +162,7 @@ def _item(row: Mapping[str, Any], folder: Path, where: str) -> Item:
             raise InputError(f"{where}: {name} is {texts!r}; wanted a list of texts")
     if not targets or (choices and not set(targets) & set(choices)):
         raise InputError(f"{where} cannot be answered: no target, or none among the choices")
-    messages = tuple(_placed(m, folder) for m in parse_messages(row["messages"]))
+    messages = tuple(_placed(m, folder, where) for m in parse_messages(row["messages"]))
     item = Item(str(row["id"]), messages, tuple(targets), tuple(choices), meta=row.get("meta", {}))
     for picture in item.pictures:  # now, and not after half an hour of questions
         if not picture.is_file():
@@ -170,10 +170,26 @@ def _item(row: Mapping[str, Any], folder: Path, where: str) -> Item:
     return item
 
 
-def _placed(message: Message, folder: Path) -> Message:
+def _placed(message: Message, folder: Path, where: str) -> Message:
     """A message whose pictures are looked for beneath the suite's folder."""
-    parts = (ImagePart(folder / p.source) if isinstance(p, ImagePart) else p for p in message.parts)
-    return Message(message.role, tuple(parts))
+    return Message(message.role, tuple(_placed_part(part, folder, where) for part in message.parts))
+
+
+def _placed_part(part: Part, folder: Path, where: str) -> Part:
+    if isinstance(part, TextPart):
+        return part
+    if isinstance(part, ImagePart) and isinstance(part.source, str | Path):
+        return ImagePart(folder / part.source)
+    if isinstance(part, VideoPart) and _are_paths(part.source):
+        return VideoPart([folder / path for path in part.source], part.options)
+    raise InputError(
+        f"{where}: a suite holds words and paths of pictures; give a clip as the list of its"
+        " frames' paths"
+    )
+
+
+def _are_paths(source: Any) -> bool:
+    return isinstance(source, list) and all(isinstance(path, str | Path) for path in source)
 
 
 def _check_keys(

@@ -11,7 +11,7 @@ runs which items, and keeps what was said, is `run.py`; where items come from is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, Unpack
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from smolvlm.evaluation.metrics import METRICS, Metric, pairs_right
 from smolvlm.options import GenerationOptions
-from smolvlm.types import Answer, ImagePart, Message, TextPart
+from smolvlm.types import Answer, ImagePart, Message, Part, TextPart, VideoPart
 
 Kind = Literal["open", "choice", "likelihood"]
 Condition = Literal["real", "grey", "shuffled"]
@@ -67,23 +67,33 @@ class Item:
 
     @property
     def pictures(self) -> list[Any]:
-        """The sources of its pictures, in order."""
-        return [p.source for m in self.messages for p in m.parts if isinstance(p, ImagePart)]
+        """The sources of its pictures, in order; those of a clip are its frames."""
+        return [source for m in self.messages for part in m.parts for source in pictures_of(part)]
 
     def showing(self, pictures: Sequence[Any]) -> Item:
         """The same question about other pictures, as many as it has."""
         rest = iter(pictures)
         messages = tuple(
-            Message(
-                message.role,
-                tuple(
-                    ImagePart(next(rest)) if isinstance(part, ImagePart) else part
-                    for part in message.parts
-                ),
-            )
+            Message(message.role, tuple(_showing(part, rest) for part in message.parts))
             for message in self.messages
         )
         return replace(self, messages=messages)
+
+
+def pictures_of(part: Part) -> list[Any]:
+    """The sources of what a part shows; the clips of a suite are lists of pictures."""
+    if isinstance(part, ImagePart):
+        return [part.source]
+    return list(part.source) if isinstance(part, VideoPart) else []
+
+
+def _showing(part: Part, pictures: Iterator[Any]) -> Part:
+    """The same part with as many other pictures."""
+    if isinstance(part, ImagePart):
+        return ImagePart(next(pictures))
+    if isinstance(part, VideoPart):
+        return VideoPart([next(pictures) for _ in part.source], part.options)
+    return part
 
 
 @dataclass(frozen=True)
@@ -168,13 +178,13 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def plain_question(item: Item) -> tuple[list[Any], str] | None:
-    """Pictures and words of an item that is one question after its pictures; None otherwise."""
+    """What an item shows, and its words, if it is one question after them; None otherwise."""
     if len(item.messages) != 1 or item.messages[0].role != "user":
         return None
-    *pictures, words = item.messages[0].parts
-    if not isinstance(words, TextPart) or not all(isinstance(p, ImagePart) for p in pictures):
+    *shown, words = item.messages[0].parts
+    if not isinstance(words, TextPart) or any(isinstance(part, TextPart) for part in shown):
         return None
-    return item.pictures, words.text
+    return [part.source if isinstance(part, ImagePart) else part for part in shown], words.text
 
 
 def answer(task: Task, items: Sequence[Item], assistant: Assistant) -> list[Reply]:

@@ -96,7 +96,7 @@ def _read(
     candidates: Sequence[_Candidate],
 ) -> list[int]:
     """Step one answer to its end, and score what others have in common with it; what is held."""
-    wanted = chosen.ids[:-1].tolist()  # the last token is scored, never stepped
+    wanted: list[int] = chosen.ids[:-1].tolist()  # the last token is scored, never stepped
     common = min(_common(held, wanted), chosen.scored - 1)
     memory.state.truncate(length + common)
     tail = np.array(wanted[common:], dtype=np.int64)

@@ -210,7 +210,7 @@ def _from_the_end(
     container: InputContainer, stream: VideoStream, start: int, tick: Fraction
 ) -> Facts:
     """Other formats say at most how long they last: the last packets tell whether it is true."""
-    declared = _declared_end(container, stream)
+    declared = _declared_end(container, stream, start * tick)
     last, read = None, 0
     if declared is not None:
         last, _ = _last_start(container, stream, start + int(declared / tick))
@@ -231,14 +231,17 @@ def _on_grid(end: Fraction, rate: Fraction) -> Fraction:
     return exact if abs(exact - end) <= 2 * MILLISECOND else end
 
 
-def _declared_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """Seconds that the headers promise, of the pictures where they are told apart."""
+def _declared_end(
+    container: InputContainer, stream: VideoStream, start: Fraction
+) -> Fraction | None:
+    """Seconds from the first frame on that the headers promise, of the pictures if told apart."""
+    from_zero = start if "matroska" in container.format.name else Fraction(0)
     if found := _CLOCK.fullmatch(stream.metadata.get("DURATION", "")):  # Matroska
         hours, minutes, seconds = (Fraction(part) for part in found.groups())
-        return hours * 3600 + minutes * 60 + seconds
+        return hours * 3600 + minutes * 60 + seconds - from_zero
     if stream.duration is not None and stream.time_base is not None:
         return stream.duration * stream.time_base
-    return None if container.duration is None else container.duration * MICROSECOND
+    return None if container.duration is None else container.duration * MICROSECOND - from_zero
 
 
 def _last_start(

@@ -20,7 +20,7 @@ from PIL import Image
 from smolvlm.errors import MediaError
 from smolvlm.media.images import to_rgb
 from smolvlm.media.limits import DEFAULT_VIDEO_LIMITS, VideoLimits
-from smolvlm.media.video_container import Facts, gather, open_container
+from smolvlm.media.video_container import gather, open_container
 from smolvlm.media.video_frames import CLOCK_STEP, Frame, Video
 from smolvlm.media.video_seek import Seeker, Work
 

@@ -124,18 +124,17 @@ class Slides(Video):
         """Pictures as `load_image` takes them, and when each begins, in seconds, ascending.
 
         The times are counted anew from the first one. end: when the last one ends; None gives it
-        the average time of the others.
+        the average time of the others, a second if there are none.
         """
         if not pictures:
             raise MediaError(f"{name} has no pictures; wanted at least one frame")
         _check_times(times, name)
         self._pictures, self._name, self._limits = pictures, name, limits
         self._times = [float(time - times[0]) for time in times]
-        if end is None:
-            steps = len(times) - 1
-            self._duration = self._times[-1] * (steps + 1) / steps if steps else 1.0
-        else:
-            self._duration = end - times[0]
+        steps = len(times) - 1
+        average = self._times[-1] / steps if steps else 0.0
+        self._duration = end - times[0] if end is not None else self._times[-1] + average
+        self._duration = self._duration or 1.0  # frames that take no time at all
         self._size: tuple[int, int] | None = None
 
     @classmethod

@@ -34,11 +34,16 @@ LEAD_SECONDS = 10
 
 @dataclass
 class Work:
-    """What reading a clip has cost so far: packets read, their bytes, packets decoded."""
+    """What reading a clip has cost so far.
+
+    packets: read from the file, of `bytes` bytes in all. decoded: those of them that went to the
+    decoder. pictures: frames that came out of it.
+    """
 
     packets: int = 0
     bytes: int = 0
     decoded: int = 0
+    pictures: int = 0
 
 
 class Seeker:
@@ -149,9 +154,11 @@ class Seeker:
                 skip = self._can_skip and not run.may_want(packet)
                 context.skip_frame = "NONREF" if skip else "DEFAULT"
             try:
-                run.decoded += [f for f in context.decode(packet) if f.pts is not None]
+                frames = context.decode(packet)
             except av.error.FFmpegError:
                 continue
+            self._work.pictures += len(frames)
+            run.decoded += [frame for frame in frames if frame.pts is not None]
             yield from run.take_frames()
 
     def _count(self) -> None:

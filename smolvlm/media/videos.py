@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-
 from smolvlm.errors import InputError, MediaError
 from smolvlm.media.fetch import fetch
 from smolvlm.media.images import SCHEME

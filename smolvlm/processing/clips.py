@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from smolvlm.config import ImageRules, VideoRules
-from smolvlm.errors import InputError
 from smolvlm.media.sampling import CINEPILE, sample_times
 from smolvlm.media.video_frames import Frame, Video
 from smolvlm.processing.pixels import cut_tiles

@@ -7,8 +7,7 @@ anything large is opened. How pictures are opened is left to `media/`, how clips
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,78 +18,18 @@ from smolvlm.config import ImageRules, ModelConfig, VideoRules, read_json
 from smolvlm.errors import CheckpointError, ContextLengthError, InputError
 from smolvlm.media.limits import DEFAULT_LIMITS, DEFAULT_VIDEO_LIMITS, ImageLimits, VideoLimits
 from smolvlm.media.videos import open_video
+from smolvlm.processing.budget import Allotter, Budget, Costs, Question
 from smolvlm.processing.clips import Clip, open_clip
 from smolvlm.processing.context import advise, advise_on_clips
 from smolvlm.processing.messages import load_pictures
-from smolvlm.processing.pixels import cut_tiles
+from smolvlm.processing.pixels import cut_all
+from smolvlm.processing.plans import ClipPlan, PicturePlan, PromptPlan
 from smolvlm.processing.prompt import ChatTemplate, expand, image_text
 from smolvlm.processing.split import BudgetPolicy, SplitPolicy, plan_split
 from smolvlm.processing.tokenizer import Tokenizer
 from smolvlm.types import ImagePart, ImagePlan, Message, ModelInputs, VideoOptions, VideoPart
 
 Conversation = Sequence[Message]
-
-
-@dataclass(frozen=True)
-class PicturePlan:
-    """One picture of a prompt.
-
-    visual_tokens: its `<image>` tokens; prompt_tokens: those and the tile names and line breaks.
-    """
-
-    plan: ImagePlan
-    visual_tokens: int
-    prompt_tokens: int
-
-
-@dataclass(frozen=True)
-class ClipPlan:
-    """One clip of a prompt.
-
-    plan: how each frame becomes a tile. times: when the chosen frames begin, in seconds; stamps:
-    the same as the prompt says it; duration: of the whole clip. visual_tokens: its `<image>`
-    tokens; prompt_tokens: those and the words around them.
-    """
-
-    name: str
-    plan: ImagePlan
-    times: tuple[float, ...]
-    stamps: tuple[str, ...]
-    duration: float
-    visual_tokens: int
-    prompt_tokens: int
-
-    @property
-    def frames(self) -> int:
-        """How many frames were chosen; each is one tile."""
-        return len(self.times)
-
-
-@dataclass(frozen=True)
-class PromptPlan:
-    """What a conversation will cost, known without weights."""
-
-    pictures: tuple[PicturePlan, ...]
-    prompt_tokens: int
-    max_positions: int
-    clips: tuple[ClipPlan, ...] = ()
-
-    @property
-    def tiles(self) -> int:
-        """Tiles of all pictures, global views included, and of all clips."""
-        pictures = sum(picture.plan.num_tiles for picture in self.pictures)
-        return pictures + sum(clip.frames for clip in self.clips)
-
-    @property
-    def visual_tokens(self) -> int:
-        """Visual tokens of all pictures and clips."""
-        return sum(shown.visual_tokens for shown in (*self.pictures, *self.clips))
-
-    @property
-    def text_tokens(self) -> int:
-        """Tokens of the prompt that belong to no picture and no clip."""
-        shown = (*self.pictures, *self.clips)
-        return self.prompt_tokens - sum(one.prompt_tokens for one in shown)
 
 
 class Processor:
@@ -121,6 +60,7 @@ class Processor:
         if isinstance(policy, BudgetPolicy):
             policy = policy.in_tiles(config.tokens_per_tile)
         self.policy: SplitPolicy = policy
+        self._allotter: Allotter | None = None
         self._picture_tokens: dict[tuple[int, int], int] = {}
 
     @classmethod
@@ -141,6 +81,22 @@ class Processor:
             template=ChatTemplate.from_folder(folder),
             policy=policy,
             video=VideoRules.from_folder(folder),
+        )
+
+    def keep_to(self, budget: Budget, costs: Costs | None = None) -> None:
+        """From now on, split the pictures of each message so that it keeps to a budget.
+
+        The limits of the policy, which must be a `BudgetPolicy`, hold as well. costs: needed for a
+        budget in milliseconds.
+        """
+        assert isinstance(self.policy, BudgetPolicy), self.policy
+        self._allotter = Allotter(
+            budget,
+            self.policy,
+            self.rules,
+            tokens_per_tile=self.config.tokens_per_tile,
+            picture_tokens=self.picture_tokens,
+            costs=costs,
         )
 
     def open(
@@ -203,11 +159,9 @@ class Processor:
             for conversation, own in zip(conversations, shown, strict=True)
         ]
         input_ids, mask = _pad_left(ids, self.config.pad_token_id)  # (B, L), (B, L)
-        tiles = [
-            one.tiles if isinstance(one, Clip) else cut_tiles(*one, self.rules)
-            for own in shown
-            for one in own
-        ]
+        everything = [one for own in shown for one in own]
+        cut = iter(cut_all([one for one in everything if not isinstance(one, Clip)], self.rules))
+        tiles = [one.tiles if isinstance(one, Clip) else next(cut) for one in everything]
         side = self.rules.tile
         empty = np.empty((0, side, side, 3), dtype=np.uint8)  # (0, S, S, 3)
         return ModelInputs(
@@ -236,7 +190,12 @@ class Processor:
             )
             for clip in _clips(shown)
         )
-        return PromptPlan(pictures, len(ids), self.config.text.max_position_embeddings, clips)
+        expected = None
+        if self._allotter is not None:
+            plans = [picture.plan for picture in pictures]
+            expected = self._allotter.expected_ms(self._question(shown, len(ids)), plans)
+        window = self.config.text.max_position_embeddings
+        return PromptPlan(pictures, len(ids), window, clips, expected)
 
     def ids(self, messages: Conversation, *, add_generation_prompt: bool = True) -> list[int]:
         """The token ids of a conversation; pictures are looked at for their size only."""
@@ -287,16 +246,40 @@ class Processor:
         return image_text(0, 0, self.config.tokens_per_tile)
 
     def _shown(self, messages: Conversation) -> list[_Shown]:
-        """What a conversation shows, in its order."""
-        return [self._look_at(part) for part in _visual_parts(messages)]
+        """What a conversation shows, in its order.
 
-    def _look_at(self, part: ImagePart | VideoPart) -> _Shown:
+        A budget is kept by each message for itself: what follows later changes none of its tiles.
+        """
+        shown = []
+        for message in messages:
+            parts = _visual_parts(message)
+            policy = self._policy_for(message, parts) if parts else self.policy
+            shown += [self._look_at(part, policy) for part in parts]
+        return shown
+
+    def _policy_for(self, message: Message, parts: Sequence[ImagePart | VideoPart]) -> SplitPolicy:
+        if self._allotter is None:
+            return self.policy
+        least = [self._look_at(part, BudgetPolicy(max_tiles=1)) for part in parts]
+        ids = self._encode([message], least, add_generation_prompt=True)
+        return self._allotter.policy_for(self._question(least, len(ids)))
+
+    def _question(self, shown: Sequence[_Shown], prompt_tokens: int) -> Question:
+        """A prompt of so many tokens, for the budget."""
+        plans = _picture_plans(shown)
+        return Question(
+            sizes=tuple((plan.height, plan.width) for plan in plans),
+            frames=sum(map(len, _clips(shown))),
+            other_tokens=prompt_tokens - sum(map(self.picture_tokens, plans)),
+        )
+
+    def _look_at(self, part: ImagePart | VideoPart, policy: SplitPolicy) -> _Shown:
         if isinstance(part, VideoPart):
             assert isinstance(part.source, Clip), f"open clips first; got {type(part.source)}"
             return part.source
         image = part.source
         assert isinstance(image, Image.Image), f"open pictures first; got {type(image)}"
-        return image, plan_split(image.height, image.width, self.rules, self.policy)
+        return image, plan_split(image.height, image.width, self.rules, policy)
 
     def _encode(
         self, messages: Conversation, shown: Sequence[_Shown], *, add_generation_prompt: bool
@@ -320,11 +303,8 @@ class Processor:
 _Shown = tuple[Image.Image, ImagePlan] | Clip
 
 
-def _visual_parts(messages: Conversation) -> Iterator[ImagePart | VideoPart]:
-    for message in messages:
-        for part in message.parts:
-            if isinstance(part, ImagePart | VideoPart):
-                yield part
+def _visual_parts(message: Message) -> list[ImagePart | VideoPart]:
+    return [part for part in message.parts if isinstance(part, ImagePart | VideoPart)]
 
 
 def _picture_plans(shown: Sequence[_Shown]) -> list[ImagePlan]:

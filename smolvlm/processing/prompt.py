@@ -31,7 +31,7 @@ from smolvlm.processing.tokenizer import (
     Tokenizer,
     tile_name,
 )
-from smolvlm.types import ImagePart, ImagePlan, Message, Part, TextPart, VideoPart
+from smolvlm.types import ImagePlan, Message, Part, TextPart, VideoPart
 
 # The grammar every published model was trained on, for folders that bring no template.
 DEFAULT_TEMPLATE = (

@@ -157,7 +157,7 @@ EMBEDDED = Recipe(
     "embedded",
     "the embedded model: frozen tower, connector in full, LoRA on the language model, three rows",
     Stage(
-        connector=Part(1e-4),
+        connector=Part(5e-6),
         text=Part(1e-3, Adapter(where=("q_proj", "v_proj", "o_proj", "up_proj", "down_proj"))),
         rows=Rows(1e-3, (FAKE, GLOBAL, END_OF_UTTERANCE)),
         schedule=Schedule("cosine", time_budget=3600.0, warm_up_share=0.03, floor=0.1),
@@ -168,6 +168,7 @@ EMBEDDED = Recipe(
     ),
     {
         "": "the first run of recipes/embedded",
+        "connector.rate": "recipes/embedded/tried.md: 1e-4 undid the start",
         **dict.fromkeys(("vision", "layout", "length", "licence", "micro_tokens", "mixture"), OURS),
         **dict.fromkeys(("policy", "max_tiles", "neftune", "checkpointing", "validation"), OURS),
         **dict.fromkeys(("validate_every", "schedule.steps", "schedule.length"), OURS),

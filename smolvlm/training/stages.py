@@ -73,6 +73,7 @@ class Rows:
 
     def __post_init__(self) -> None:
         _check("rows.rate", self.rate, 0 <= self.rate < 1, "0 (frozen) to below 1")
+        _check("rows.tokens", self.tokens, not self.rate or bool(self.tokens), "names of tokens")
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class AnswerFiles:
                     f"{path} ends in {path.suffix or 'nothing'}; answers over time are written as"
                     f" {', '.join(WRITERS)}"
                 )
-            if self._paths.count(path) > 1:
+            if [other.resolve() for other in self._paths].count(path.resolve()) > 1:
                 raise InputError(f"{path} is given twice; one file holds all answers")
             if path.resolve() == Path(clip).resolve():
                 raise InputError(f"{path} is the clip itself; choose another name")

@@ -36,6 +36,11 @@ class Copied:
     stretches: tuple[Cut, ...] = ()
     lack: str = ""
 
+    @property
+    def name(self) -> str | None:
+        """The file's name in its folder."""
+        return None if self.path is None else self.path.name
+
 
 class HighlightFolder:
     """The folder of one run. Its places are tried before anything is looked at."""
@@ -106,7 +111,7 @@ def cut_list(
             for piece, problem in found.unread
         ],
         "cuts": cuts,
-        "copy": copied.path and copied.path.name,
+        "copy": copied.name,
         "copy_lacks": copied.lack or None,
         "copied": [{k: _ms(v) for k, v in asdict(cut).items()} for cut in copied.stretches],
         "note": KEYFRAMES,
@@ -136,7 +141,7 @@ def page(found: Highlights, video: Video, settings: Mapping[str, Any], copied: C
         criteria=found.chosen.lines,
         description=found.description,
         settings=told,
-        copy=copied.path and copied.path.name,
+        copy=copied.name,
         lack=copied.lack,
     )
 

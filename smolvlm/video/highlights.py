@@ -14,7 +14,7 @@ can be ranked and has a threshold. Picking is in `picking.py`; files are written
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from smolvlm.api import Assistant
@@ -23,7 +23,7 @@ from smolvlm.media.video_frames import Video
 from smolvlm.processing.clips import Clip
 from smolvlm.types import VideoOptions
 from smolvlm.video.picking import Run, Scored, join, pick
-from smolvlm.video.segments import Segment, divide, look, look_at_each
+from smolvlm.video.segments import Progress, Segment, divide, look, look_at_each
 from smolvlm.video.sight import BRIEFLY, NO, YES
 
 DESCRIBE = "What happens in this video? Describe it in detail."
@@ -45,8 +45,6 @@ EVERY = 10.0  # seconds of a segment, as published
 
 _BULLET = re.compile(r"^\s*(?:[-*•–]|\(?[0-9]+[.):])?\s*")
 
-Progress = Callable[[str, int, int], None]
-
 
 @dataclass(frozen=True)
 class Wish:
@@ -64,13 +62,13 @@ class Wish:
 
     def __post_init__(self) -> None:
         if not self.about.strip():
-            raise InputError("--about is empty; say what you want to see")
+            raise InputError("the wish is empty; say what you want to see")
         if not 0.0 < self.threshold <= 1.0:
             raise InputError(f"the threshold is {self.threshold:g}; wanted above 0, at most 1")
         if self.keep is not None and self.keep < self.every:
             raise InputError(
                 f"{self.keep:g} s are to be kept, less than a segment of {self.every:g} s; keep"
-                " more, or choose shorter segments (--every)"
+                " more, or choose shorter segments"
             )
 
 

@@ -7,7 +7,7 @@ answers are written to files is left to `answer_files.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,8 @@ from smolvlm.media.video_frames import Video
 from smolvlm.processing.clips import Clip
 from smolvlm.types import Message, VideoOptions, VideoPart
 from smolvlm.video.times import span
+
+Progress = Callable[[str, int, int], None]  # what is done, how many of it are, of how many
 
 
 @dataclass(frozen=True)

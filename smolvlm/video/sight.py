@@ -12,12 +12,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from PIL import Image
 
-from smolvlm.media.video_frames import Frame, Slides
+from smolvlm.errors import InputError
+from smolvlm.media.video_frames import Frame
 from smolvlm.processing.clips import Clip
+from smolvlm.processing.pixels import cut_tiles
+from smolvlm.processing.split import BudgetPolicy, plan_split
 from smolvlm.processing.video_prompt import stamp
-from smolvlm.types import VideoOptions
-from smolvlm.video.segments import look
+from smolvlm.types import Message, TextPart, VideoPart
 
 if TYPE_CHECKING:
     from smolvlm.api import Assistant
@@ -25,8 +28,7 @@ if TYPE_CHECKING:
 # Both ways in which the family ends a short answer.
 YES, NO = ("Yes", "Yes."), ("No", "No.")
 BRIEFLY = "Answer with yes or no."
-NAME = "the camera"
-WHOLE_FRAME = VideoOptions(sampling="uniform", max_frames=1)
+LATEST = 999 * 3600.0  # seconds; no watch has frames whose times take more tokens
 
 
 class Sight(Protocol):
@@ -52,9 +54,18 @@ class AssistantSight:
         self._assistant, self._max_new_tokens = assistant, max_new_tokens
 
     def see(self, frame: Frame) -> Clip:
-        """Cut the frame into its tile."""
-        clip = look(self._assistant, Slides([frame.picture], [0.0], name=NAME), WHOLE_FRAME)
-        return replace(clip, times=(frame.time,))
+        """The whole frame as one tile: what matters may be at its edge, so nothing is cropped."""
+        processor, picture = self._assistant.processor, frame.picture
+        plan = plan_split(picture.height, picture.width, processor.rules, BudgetPolicy(max_tiles=1))
+        return Clip(
+            name="the camera",
+            tiles=cut_tiles(picture, plan, processor.rules),  # (1, S, S, 3)
+            times=(frame.time,),
+            stamps=(stamp(frame.time),),
+            duration=frame.time,
+            plan=plan,
+            worded=processor.video is not None,
+        )
 
     def probability(self, window: Sequence[Clip], question: str) -> float:
         """The share of yes in the likelihood of yes and no, each spelt in two ways."""
@@ -66,14 +77,27 @@ class AssistantSight:
         answer = self._assistant.ask([join(window)], question, max_new_tokens=self._max_new_tokens)
         return answer.text.strip()
 
+    def check_room(self, frames: int, question: str) -> None:
+        """`InputError` if so many frames and this question leave no room for an answer.
+
+        Before a long watch: its window may be full only hours later.
+        """
+        blank = self.see(Frame(Image.new("RGB", (8, 8)), LATEST))
+        message = Message("user", (VideoPart(join([blank] * frames)), TextPart(question)))
+        plan = self._assistant.processor.plan([message])
+        wanted = plan.prompt_tokens + self._max_new_tokens
+        if wanted > plan.max_positions:
+            raise InputError(
+                f"a window of {frames} frames may need {wanted} tokens with the question and its"
+                f" answer, and the model's context holds {plan.max_positions}; choose fewer"
+            )
+
 
 def join(window: Sequence[Clip]) -> Clip:
     """Clips of single frames as one; it is as long as the watch so far."""
-    times = tuple(time for clip in window for time in clip.times)
     return replace(
         window[-1],
         tiles=np.concatenate([clip.tiles for clip in window]),  # (n, S, S, 3)
-        times=times,
-        stamps=tuple(map(stamp, times)),
-        duration=times[-1],
+        times=tuple(time for clip in window for time in clip.times),
+        stamps=tuple(stamp for clip in window for stamp in clip.stamps),
     )

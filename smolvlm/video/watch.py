@@ -56,6 +56,12 @@ class Plan:
         if not 0.0 <= self.sensitivity <= 1.0:
             raise InputError(f"the sensitivity is {self.sensitivity:g}; wanted 0 to 1")
 
+    def longest_question(self) -> str:
+        """The longest that is ever asked about a whole window."""
+        if self.ask is None:
+            return DESCRIBE
+        return Story.longest().before(self.ask) if self.describe else self.ask
+
 
 @dataclass(frozen=True)
 class State:

@@ -9,21 +9,22 @@ grow too long, the older half of them is summed up. Every note keeps the times i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from smolvlm.api import AnswerStream, Assistant
+from smolvlm.api import Assistant
 from smolvlm.errors import InputError
+from smolvlm.generation.stream import AnswerStream
 from smolvlm.media.sampling import CINEPILE, segment
 from smolvlm.media.video_frames import Video
 from smolvlm.options import read_generation
 from smolvlm.processing.clips import Clip
 from smolvlm.processing.video_prompt import stamp
 from smolvlm.types import VideoOptions
-from smolvlm.video.segments import look
+from smolvlm.video.segments import Progress, look
 from smolvlm.video.times import span
 
 NOTE = (
@@ -34,11 +35,11 @@ EARLIER = "What happened earlier in the video:\n{notes}\n\n{task}"
 SHORTEN = "Notes about a part of a video:\n{notes}\n\nSum them up in one or two sentences."
 FINAL = "What happens in a video, part by part:\n{notes}\n\n{question}"
 NOTE_TOKENS = 80  # the longest note: two sentences
-NOTES_SHARE = 8  # all notes together take at most this part of the context
+# All notes together take at most this part of the context; so much is kept free for an answer, too,
+# which may be cut shorter by the context than it was allowed to be.
+NOTES_SHARE = 8
 # The words for the number of frames are not the same length for every number.
 SPARE_TOKENS = 16
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,15 @@ def look_through(
         raise InputError(f"a window of {window} frames shows nothing; wanted at least 1")
     start, end = segment(video, options)
     wanted = frames_wanted(assistant, options, end - start)
-    most = frames_that_fit(assistant, video, question, options, generation)
-    most = most if window is None else min(window, most)
-    if wanted <= most:
+    share = notes_limit(assistant)
+    answer = min(read_generation(generation).max_new_tokens, share)
+    fitting = frames_that_fit(assistant, video, options, question, answer)
+    if wanted <= min(fitting, window or fitting):
         clip = look(assistant, video, options)
         return Looked(assistant.stream([clip], question, **generation), clip.times)
-    parts = window_options(options, start, end, wanted, most)
+    words = NOTE + EARLIER + question
+    fitting = frames_that_fit(assistant, video, options, words, share + NOTE_TOKENS)
+    parts = window_options(options, start, end, wanted, min(fitting, window or fitting))
     notes, windows = _note_each(assistant, video, question, parts, progress)
     told = FINAL.format(notes=notes.text(), question=question)
     times = tuple(time for seen in windows for time in seen.times)
@@ -138,13 +142,9 @@ def frames_wanted(assistant: Assistant, options: VideoOptions, seconds: float) -
 
 
 def frames_that_fit(
-    assistant: Assistant,
-    video: Video,
-    question: str,
-    options: VideoOptions,
-    generation: Mapping[str, Any],
+    assistant: Assistant, video: Video, options: VideoOptions, words: str, tokens: int
 ) -> int:
-    """How many frames one prompt holds beside the question, the notes and the answer; at least 1.
+    """How many frames one prompt holds beside some words and so many tokens; at least 1.
 
     Measured on the prompts of one and of two frames, with the longest time the clip has.
     """
@@ -152,12 +152,14 @@ def frames_that_fit(
     start, end = segment(video, options)
     first = look(assistant, video, VideoOptions("uniform", max_frames=1, start=start))
     one, two = (processor.clip_tokens(_repeated(first, count, end)) for count in (1, 2))
-    context = processor.config.text.max_position_embeddings
-    words = len(processor.tokenizer.encode(NOTE.format(question=question) + EARLIER))
-    answer = max(read_generation(generation).max_new_tokens, NOTE_TOKENS)
-    around = one - (two - one) + SPARE_TOKENS
-    room = context - around - words - answer - context // NOTES_SHARE
+    around = one - (two - one) + len(processor.tokenizer.encode(words)) + SPARE_TOKENS
+    room = processor.config.text.max_position_embeddings - around - tokens
     return max(room // (two - one), 1)
+
+
+def notes_limit(assistant: Assistant) -> int:
+    """The most tokens that all notes together may have."""
+    return assistant.processor.config.text.max_position_embeddings // NOTES_SHARE
 
 
 class Notes:
@@ -165,7 +167,7 @@ class Notes:
 
     def __init__(self, assistant: Assistant) -> None:
         self._assistant = assistant
-        self._limit = assistant.processor.config.text.max_position_embeddings // NOTES_SHARE
+        self._limit = notes_limit(assistant)
         self._lines: list[tuple[float, float, str]] = []
 
     def text(self) -> str:

@@ -21,9 +21,9 @@ from smolvlm import api
 from smolvlm.cli.main import main
 from smolvlm.engines.base import EngineInfo
 from smolvlm.errors import EngineError
-from smolvlm.processing.processor import PicturePlan, PromptPlan
+from smolvlm.processing.plans import ClipPlan, PicturePlan, PromptPlan
 from smolvlm.processing.split import BudgetPolicy
-from smolvlm.types import Answer, ImagePart, ImagePlan, Message, Timings
+from smolvlm.types import Answer, ImagePart, ImagePlan, Message, Timings, VideoPart
 
 TIMINGS = Timings(
     preprocess_ms=1.0, vision_ms=20.0, prefill_ms=30.0, decode_ms=40.0,
@@ -70,7 +70,7 @@ class FakeAssistant:
         self.replies, self.calls = replies, calls
 
     def stream(self, pictures: Any, question: str, **generation: Any) -> FakeStream:
-        sizes = [picture.size for picture in pictures]
+        sizes = [_size(picture) for picture in pictures]
         self.calls.append({"question": question, "pictures": sizes, **generation})
         return FakeStream(self.replies.pop(0))
 
@@ -87,15 +87,29 @@ class FakeAssistant:
         return api.ModelInfo(Path(), "smolvlm", 512, 64, 8192, BudgetPolicy(), engine)
 
 
-def fake_plan(pictures: list[Image.Image]) -> PromptPlan:
-    """A plan that splits nothing."""
+def fake_plan(pictures: list[Image.Image | VideoPart]) -> PromptPlan:
+    """A plan that splits nothing, and looks at each clip twice."""
+    plain = ImagePlan(48, 128, (), 0, 0, 512)
     plans = tuple(
-        PicturePlan(ImagePlan(p.height, p.width, (), 0, 0, 512), 64, 67) for p in pictures
+        PicturePlan(ImagePlan(p.height, p.width, (), 0, 0, 512), 64, 67)
+        for p in pictures
+        if isinstance(p, Image.Image)
     )
-    return PromptPlan(plans, 67 * len(plans) + 13, 8192)
+    clips = tuple(
+        ClipPlan(str(p.source), plain, (0.0, 1.4), ("00:00", "00:01"), 2.0, 128, 170)
+        for p in pictures
+        if isinstance(p, VideoPart)
+    )
+    return PromptPlan(plans, 67 * len(plans) + 170 * len(clips) + 13, 8192, clips)
+
+
+def _size(picture: Image.Image | VideoPart) -> Any:
+    return "clip" if isinstance(picture, VideoPart) else picture.size
 
 
 def _shown(part: Any) -> Any:
+    if isinstance(part, VideoPart):
+        return "clip"
     return part.source.size if isinstance(part, ImagePart) else part.text
 
 

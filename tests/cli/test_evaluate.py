@@ -78,7 +78,7 @@ def test_results_are_written_and_the_table_is_printed(
     assert report["tasks"][0]["metrics"]["accuracy"]["real"]["value"] == 1.0
     assert report["model"]["name"] == "model" and report["model"]["fingerprint"] == "f1"
     assert report["suite"]["name"] == "small"
-    assert report["extent"] == {"items": None, "baseline_items": 60}
+    assert report["extent"] == {"items": None, "baseline_items": 40}
     assert str(tmp_path) not in json.dumps(report)
     assert result.stderr.splitlines() == [
         f"T-{kind} {condition}: {done} of 72 items"
@@ -95,7 +95,7 @@ def test_quick_and_tasks(
     result = cli.run("eval", "--suite", suite, "--out", out, "--quick", "--tasks", "T-open")
     assert result.exit_code == 0, result.output
     report = json.loads((out / "results.json").read_text())
-    assert [(task["name"], task["n"]) for task in report["tasks"]] == [("T-open", 8)]
+    assert [(task["name"], task["n"]) for task in report["tasks"]] == [("T-open", 6)]
     result = cli.run("eval", "--suite", suite, "--out", out, "--limit", "3")
     assert "| T-choice | animals | 3 |" in result.stdout
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import warnings
 
 import pytest
 import typer
 
-from smolvlm.cli.terminal import one_line, reported, waiting
+from smolvlm.cli.terminal import one_line, progress_bar, reported, waiting
 from smolvlm.errors import MediaError
 
 
@@ -48,3 +50,37 @@ def test_waiting_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]
     with waiting("opening"):
         pass
     assert capsys.readouterr() == ("", "")
+
+
+def test_warnings_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    before = warnings.showwarning
+    with reported():
+        warnings.simplefilter("always")
+        warnings.warn("the clip is\ntruncated", UserWarning, stacklevel=1)
+    assert capsys.readouterr() == ("", "warning: the clip is truncated\n")
+    assert warnings.showwarning is before
+
+
+def test_a_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar() as progress:
+        progress("looking", 1, 3)
+        print("answer")
+    assert capsys.readouterr() == ("answer\n", "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_at_a_terminal_leaves_stdout_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that go into a file must not end up on the screen above the bar."""
+    screen, file = Terminal(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(sys, "stdout", file)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress_bar() as progress:
+        progress("looking [at] 1", 1, 3)
+        print("answer")
+    assert file.getvalue() == "answer\n"
+    assert "looking [at] 1" in screen.getvalue() and "answer" not in screen.getvalue()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from smolvlm.errors import EngineError
 from smolvlm.processing.processor import Processor
 from tests.cli.fake_video import Command
 from tests.media.test_cutting import tone
-from tests.video.stand_in import BLUE, RED, StandIn, make_clip
+from tests.video.stand_in import BLUE, RED, StandIn, make_clip, names_in
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +137,7 @@ def test_what_was_answered_before_an_error_is_kept(
     result = command.run(film, "?", "--every", "2s", "--out", tmp_path / "a.srt")
     assert (result.exit_code, result.stderr) == (2, "error: the engine broke\n")
     assert len(webvtt.from_srt(tmp_path / "a.srt")) == 2
-    assert os.listdir(tmp_path) == ["a.srt"]
+    assert names_in(tmp_path) == ["a.srt"]
 
 
 def test_a_folder_of_pictures_has_the_rate_it_is_given(command: Command, tmp_path: Path) -> None:

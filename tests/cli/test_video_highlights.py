@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from smolvlm import api
 from smolvlm.processing.processor import Processor
 from tests.cli.fake_video import Command
-from tests.video.stand_in import BLUE, RED, StandIn, make_clip
+from tests.video.stand_in import BLUE, RED, StandIn, make_clip, names_in
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +40,7 @@ def test_cuts_are_printed_and_files_written(command: Command, film: Path, tmp_pa
         "0:10–0:12",
     ]
     folder = tmp_path / "film-highlights"
-    assert sorted(os.listdir(folder)) == ["cuts.json", "highlights.html", "highlights.mp4"]
+    assert names_in(folder) == ["cuts.json", "highlights.html", "highlights.mp4"]
     assert result.stderr.startswith("written: film-highlights/cuts.json, ")
     told = json.loads((folder / "cuts.json").read_text("utf-8"))
     assert told["settings"]["engine"] == "stand-in f32" and told["settings"]["threshold"] == 0.7
@@ -88,14 +87,15 @@ def test_nothing_found_is_said_and_no_error(command: Command, tmp_path: Path) ->
     warning, written = result.stderr.splitlines()
     assert warning.startswith("warning: no segment reached 0.5; the best was 0.")
     assert "Lower --threshold" in warning and "highlights.mp4" not in written
-    assert sorted(os.listdir(tmp_path / "out")) == ["cuts.json", "highlights.html"]
+    assert names_in(tmp_path / "out") == ["cuts.json", "highlights.html"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["missing.mp4", "--about", "x"], "missing.mp4 does not exist"),
-        (["{film}", "--about", " "], "--about is empty"),
+        (["https://host.invalid/a.mp4", "--about", "x"], "--allow-url"),
+        (["{film}", "--about", " "], "the wish is empty"),
         (["{film}", "--about", "x"], None),  # 12 s are more than a segment
         (["{film}", "--about", "x", "--every", "1m"], "longer than the 12.00 s"),
         (["{film}", "--about", "x", "--keep", "5s"], "less than a segment of 10 s"),

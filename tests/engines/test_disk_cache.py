@@ -92,7 +92,9 @@ def retype(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [shorten, empty, replace_by_another, retype])
-def test_what_is_damaged_or_foreign_is_passed_over_and_replaced(tmp_path: Path, damage: Any) -> None:
+def test_what_is_damaged_or_foreign_is_passed_over_and_replaced(
+    tmp_path: Path, damage: Any
+) -> None:
     made = cache(tmp_path)
     made.put("a", {"x": floats(4)})
     [path] = entries(tmp_path)
@@ -168,7 +170,7 @@ def test_a_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["file", "file/inside"])
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(CacheError, match="cannot be made .*; give another disk_cache"):
+    with pytest.raises(CacheError, match=r"cannot be made .*; give another disk_cache"):
         prepare_folder(tmp_path / name)
 
 

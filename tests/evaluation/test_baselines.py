@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from smolvlm.evaluation.baselines import alike, answer_alike, grey_like, shuffled, under
-from smolvlm.evaluation.tasks import answer
+from smolvlm.evaluation.baselines import GREY, alike, answer_alike, grey_like, shuffled, under
+from smolvlm.evaluation.tasks import Item, Task, answer
+from smolvlm.types import ImagePart, Message, TextPart, VideoPart
 from tests.evaluation.players import blind, make_task, oracle, seen, show
 
 
@@ -40,15 +42,25 @@ def test_a_partner_does_not_depend_on_how_many_are_asked() -> None:
 
 
 def test_items_are_shuffled_among_those_with_as_many_pictures() -> None:
-    from smolvlm.evaluation.tasks import Item
-    from smolvlm.types import ImagePart, Message, TextPart
-
     def item(name: str, count: int) -> Item:
         parts = [ImagePart(f"{name}{index}") for index in range(count)]
         return Item(name, (Message("user", (*parts, TextPart("?"))),), ("x",))
 
     items = [item("a", 1), item("b", 2), item("c", 1), item("d", 3), item("e", 2)]
     assert [other.id for other in shuffled(items)] == ["c", "e", "a", "d", "b"]
+
+
+def test_clips_of_as_many_frames_are_alike_and_shuffled() -> None:
+    def item(name: str, count: int) -> Item:
+        clip = VideoPart([Image.new("RGB", (8, 8), (index, 0, 0)) for index in range(count)])
+        return Item(name, (Message("user", (clip, TextPart("?"))),), ("x",))
+
+    items = [item("a", 2), item("b", 3), item("c", 2)]
+    assert [other.id for other in shuffled(items)] == ["c", "b", "a"]
+    task = Task("T", "clips", "open", ("exact",), tuple(items))
+    hidden = under("grey", task, items)
+    assert [[one.id for one in group] for group in alike(hidden)] == [["a", "c"], ["b"]]
+    assert {picture.getpixel((0, 0)) for one in hidden for picture in one.pictures} == {GREY}
 
 
 @pytest.mark.parametrize("kind", ["choice", "open"])
@@ -60,6 +72,18 @@ def test_equal_prompts_are_read_once_and_answered_as_if_alone(kind: str) -> None
     together = answer_alike(task, group, player)
     assert len(player.calls) == 1
     assert together == answer(task, hidden, blind())
+
+
+def test_many_different_choices_are_searched_item_by_item() -> None:
+    task = make_task(count=4)
+    items = [
+        replace(item, choices=(*item.choices, *(f"{item.id} {number}" for number in range(6))))
+        for item in under("grey", task, task.items)
+    ]
+    player = blind()
+    together = answer_alike(task, items, player)
+    assert player.calls == [("likeliest", 10)] * 4
+    assert [reply.text for reply in together] == ["dog"] * 4
 
 
 def test_prompts_that_differ_in_words_or_size_are_not_alike() -> None:

@@ -75,11 +75,11 @@ def test_a_quick_run_is_the_beginning_of_the_whole(tmp_path: Path) -> None:
     task = make_task(count=40)
     [quick] = run(oracle(), tmp_path, task, extent=QUICK)
     scores = quick["metrics"]["accuracy"]
-    assert (quick["n"], scores["real"]["n"], scores["grey"]["n"]) == (8, 8, 4)
+    assert (quick["n"], scores["real"]["n"], scores["grey"]["n"]) == (6, 6, 3)
     player = oracle()
     [whole] = run(player, tmp_path, task)
     assert whole["n"] == 40 and whole["metrics"]["accuracy"]["shuffled"]["n"] == 40
-    assert len(player.calls) == 32 + 1 + 36
+    assert len(player.calls) == 34 + 1 + 37
 
 
 def test_an_item_that_does_not_fit_counts_as_wrong_and_is_counted(tmp_path: Path) -> None:

@@ -124,6 +124,19 @@ def test_an_unknown_task_is_refused(write: Write) -> None:
                 "messages": [
                     {
                         "role": "user",
+                        "content": [{"type": "video", "path": "clip.mp4"}, "What is it?"],
+                    }
+                ],
+            },
+            "line 1: a suite holds words and paths of pictures",
+        ),
+        (
+            TASK,
+            {
+                **ITEM,
+                "messages": [
+                    {
+                        "role": "user",
                         "content": [{"type": "image", "path": "pictures/gone.png"}, "What is it?"],
                     }
                 ],

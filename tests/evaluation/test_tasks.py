@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from smolvlm.evaluation.tasks import Item, Reply, Task, answer, plain_question
-from smolvlm.types import ImagePart, Message, TextPart
+from smolvlm.types import ImagePart, Message, TextPart, VideoOptions, VideoPart
 from tests.evaluation.players import ANSWERS, blind, make_task, oracle, show
 
 
@@ -45,6 +45,9 @@ def test_plain_question() -> None:
     assert plain_question(Item("1", (ask,), ("x",))) == (["a", "b"], "Which?")
     assert plain_question(Item("1", (ask, said, ask), ("x",))) is None
     assert plain_question(Item("1", (Message("system", ask.parts),), ("x",))) is None
+    clip = VideoPart(["a", "b"])
+    watch = Message("user", (clip, TextPart("Which?")))
+    assert plain_question(Item("1", (watch,), ("x",))) == ([clip], "Which?")
 
 
 def test_the_likeliest_choice_is_taken_and_all_scores_are_kept() -> None:
@@ -100,3 +103,15 @@ def test_an_item_shows_other_pictures_in_the_same_places() -> None:
     kinds = Counter(type(part).__name__ for part in item.messages[0].parts)
     assert kinds == {"TextPart": 3, "ImagePart": 2}
     assert isinstance(item.messages[0].parts[1], ImagePart)
+
+
+def test_the_pictures_of_a_clip_are_its_frames() -> None:
+    parts = (ImagePart("1"), VideoPart(["2", "3"], VideoOptions(rate=2)), TextPart("?"))
+    item = Item("x", (Message("user", parts),), ("y",))
+    assert item.pictures == ["1", "2", "3"]
+    other = item.showing(["4", "5", "6"])
+    assert other.messages[0].parts == (
+        ImagePart("4"),
+        VideoPart(["5", "6"], VideoOptions(rate=2)),
+        TextPart("?"),
+    )

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from smolvlm.errors import ContextLengthError, InputError
 from smolvlm.engines.base import Step
+from smolvlm.errors import ContextLengthError, InputError
 from smolvlm.generation import generate, sequence
 from smolvlm.generation.generate import Generation, score
 from smolvlm.generation.sequence import Event, Request

@@ -47,7 +47,9 @@ def naive(text: str) -> int | None:
     return None
 
 
-@pytest.mark.parametrize("period", ["no ", "a", "the cat sat on the mat. ", "日本語", "x" * 3 + "y"])
+@pytest.mark.parametrize(
+    "period", ["no ", "a", "the cat sat on the mat. ", "日本語", "x" * 3 + "y"]
+)
 def test_words_without_end_are_noticed(period: str) -> None:
     length = len(period.encode())
     found = noticed_at("It says: " + period * 80)

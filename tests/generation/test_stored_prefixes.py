@@ -62,7 +62,9 @@ def question(engine: Engine, pictures: Sequence[int], *words: int) -> Request:
     )
 
 
-def process(engine: Engine, folder: Path, *requests: Request, identity: str = "one") -> list[Answer]:
+def process(
+    engine: Engine, folder: Path, *requests: Request, identity: str = "one"
+) -> list[Answer]:
     """Answers as a process of its own gives them: nothing but the folder is shared with others."""
     shelf = StoredPrefixes(engine, DiskCache(folder, identity, max_bytes=10**8))
     prefixes = Prefixes(engine, max_bytes=0, shelf=shelf)

@@ -1,14 +1,11 @@
-"""A synthetic asset pack and features for it: a few coloured shapes, nothing fetched."""
+"""A synthetic asset pack: a few coloured shapes, nothing fetched."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from recipes.embedded import pack
 from recipes.embedded.pack import AssetPack, Row
@@ -50,12 +47,3 @@ def make_pack(folder: Path, rows: Sequence[Row]) -> AssetPack:
         blobs.append((row, pack.to_webp(image)))
     pack.write_pack(folder, blobs)
     return AssetPack(folder)
-
-
-def write_features(folder: Path, rows: Sequence[int], tiles: Tensor) -> None:
-    """A feature folder with these pack rows and features (n, T, C)."""
-    folder.mkdir(parents=True)
-    (folder / "shape.json").write_text(json.dumps(tuple(tiles.shape[1:])))
-    bits = tiles.to(torch.bfloat16).view(torch.int16).numpy()
-    (folder / "features.bin").write_bytes(bits.tobytes())
-    (folder / "features.jsonl").write_text("".join(f"{row}\n" for row in rows))

@@ -6,6 +6,8 @@ import dataclasses
 import gzip
 import sys
 from collections import Counter
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recipes.embedded.generators import shapes, text
+from recipes.embedded.generators import clips, shapes, text
 from recipes.embedded.generators.questions import WORDINGS
 from recipes.embedded.materials import Materials
 from recipes.embedded.suite import __main__ as command
@@ -23,10 +25,14 @@ from recipes.embedded.suite.build import build, list_path, write_lists
 from recipes.embedded.suite.drawn import FIRST_SEED, Drawn, fits_wording, turns
 from recipes.embedded.suite.moving import Clips
 from recipes.embedded.suite.plans import ALL_SHAPES, PLANS, mixed, seeds_only
+from recipes.embedded.suite.points import Points
 from recipes.embedded.suite.rows import ITEMS, Plan, read_rows
 from smolvlm.errors import InputError
 from smolvlm.evaluation.suite import read_suite
-from smolvlm.types import ImagePart, Message, TextPart
+from smolvlm.processing.processor import Processor
+from smolvlm.processing.split import BudgetPolicy
+from smolvlm.types import ImagePart, Message, TextPart, VideoPart
+from smolvlm.weights.cache import cache_folder
 
 SHAPE = Drawn(
     seeds_only(shapes.GENERATORS["shape_name"]), 16,
@@ -37,6 +43,20 @@ SMALL = (
     Plan("T1-shape", "shapes", "choice", ("accuracy",), SHAPE, 0.9),
     Plan("T2", "words", "open", ("exact", "cer"), WORD, max_new_tokens=9),
 )
+
+
+REAL = cache_folder("assets") / "materials" / "materials.jsonl"
+
+
+def is_from_pack(plan: Plan) -> bool:
+    """Whether a plan's list can be checked with the packs alone, quickly."""
+    drawn = plan.listed and isinstance(plan.source, Drawn | Clips | Points)
+    return drawn and (find_spec("vl_convert") is not None or not plan.name.startswith("E5"))
+
+
+@cache
+def real_materials() -> Materials:
+    return Materials.open(cache_folder("assets"))
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +134,41 @@ def test_clips_run_both_ways_and_the_answer_flips(materials: Materials) -> None:
         frames = [frames_of(plan.message(row, materials)) for row in (forwards, backwards)]
         assert len(frames[0]) >= 4
         np.testing.assert_array_equal(frames[0], frames[1][::-1])
-    question = plan.message(rows[0], materials).parts[-1]
-    assert isinstance(question, TextPart) and question.text == f"\n\n{rows[0]['question']}"
+    clip, question = plan.message(rows[0], materials).parts
+    assert isinstance(clip, VideoPart) and question == TextPart(rows[0]["question"])
 
 
 def frames_of(message: Message) -> list[Any]:
-    return [np.asarray(p.source) for p in message.parts if isinstance(p, ImagePart)]
+    (clip,) = [part for part in message.parts if isinstance(part, VideoPart)]
+    return [np.asarray(frame) for frame in clip.source]
+
+
+def test_a_clip_is_asked_about_as_training_spells_it(
+    materials: Materials, tokenizer_gen2_folder: Path
+) -> None:
+    """The same ids and tiles by way of the clip as by the words of the training samples."""
+    plan = Clips("clip_number", 2)
+    processor = Processor.from_folder(tokenizer_gen2_folder, BudgetPolicy(1))
+    for row in plan.rows(materials, "T"):
+        reverse = row["meta"]["way"] == "backwards"
+        sample = clips.GENERATORS["clip_number"](
+            materials, row["seed"], split="test", reverse=reverse
+        )
+        spelt = processor([processor.open(sample.messages[:1])])
+        asked = processor([processor.open([plan.message(row, materials)])])
+        np.testing.assert_array_equal(spelt.input_ids, asked.input_ids)
+        np.testing.assert_array_equal(spelt.tiles, asked.tiles)
+
+
+def test_a_clip_is_written_as_its_frames(materials: Materials, tmp_path: Path) -> None:
+    plan = Plan("T-clips", "clips", "open", ("exact",), Clips("clip_number", 1))
+    write_lists((plan,), materials, silent, folder=tmp_path)
+    build((plan,), materials, tmp_path / "suite", silent, lists=tmp_path)
+    first, back = read_suite(tmp_path / "suite").tasks[0].items
+    clip, question = first.messages[0].parts
+    assert isinstance(clip, VideoPart) and isinstance(question, TextPart)
+    assert first.pictures == clip.source == back.pictures[::-1]
+    assert all(path.is_file() for path in clip.source)
 
 
 def test_naming_tasks(materials: Materials) -> None:
@@ -226,6 +275,23 @@ def test_the_committed_lists_are_what_the_plans_ask_for(plan: Plan) -> None:
         seen = Counter(row["targets"][0] for row in rows)
         assert not plan.source.answers or len(set(seen.values())) == 1
         assert all(row["seed"] >= FIRST_SEED for row in rows)
+
+
+# Shapes need nothing of the pack but a background, so their lists can be checked anywhere.
+@pytest.mark.parametrize("name", ["E8-colour", "E8-shape", "E12-change"])
+def test_the_committed_lists_are_what_the_generators_draw(name: str, materials: Materials) -> None:
+    [plan] = [plan for plan in PLANS if plan.name == name]
+    for row in read_rows(list_path(plan))[:6]:
+        assert plan.source.message(row, materials).parts[-1] == TextPart(row["question"])
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="the material pack is not built here")
+@pytest.mark.parametrize("plan", [p for p in PLANS if is_from_pack(p)], ids=lambda plan: plan.name)
+def test_the_committed_lists_are_what_the_real_pack_gives(plan: Plan) -> None:
+    materials = real_materials()
+    for row in read_rows(list_path(plan))[:2]:
+        words = plan.source.message(row, materials).parts[-1]
+        assert isinstance(words, TextPart) and words.text.strip() == row["question"]
 
 
 def test_there_is_no_list_without_a_plan() -> None:

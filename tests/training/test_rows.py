@@ -9,7 +9,7 @@ import pytest
 
 from smolvlm.errors import InputError
 from smolvlm.training.rows import read_row
-from smolvlm.types import ImagePart, TextPart
+from smolvlm.types import ImagePart, TextPart, VideoOptions, VideoPart
 
 HERE = Path("rows")
 REPLY = {"role": "assistant", "content": "Yes."}
@@ -71,7 +71,48 @@ def test_bytes_are_kept() -> None:
     assert read_row(row, HERE)[0].parts[0] == ImagePart(b"x")
 
 
+def shown(row: dict[str, Any]) -> list[str | VideoPart | ImagePart]:
+    """The parts of the first turn; words as they are."""
+    return [p.text if isinstance(p, TextPart) else p for p in read_row(row, HERE)[0].parts]
+
+
+@pytest.mark.parametrize("videos", [["a.mp4"], "a.mp4", [{"path": "a.mp4"}]])
+def test_clips_stand_where_they_were_put(videos: Any) -> None:
+    """The form of ms-swift, of TRL, and a column alone."""
+    clip = VideoPart(HERE / "a.mp4")
+    parts = [{"type": "text", "text": "Look:"}, {"type": "video"}, {"type": "text", "text": "?"}]
+    for content, wanted in (
+        ("Look:<video>?", ["Look:", clip, "?"]),
+        (parts, ["Look:", clip, "?"]),
+        ("What?", [clip, "What?"]),
+    ):
+        row = {"messages": [{"role": "user", "content": content}, REPLY], "videos": videos}
+        assert shown(row) == wanted
+
+
+def test_clips_and_pictures_in_one_row() -> None:
+    row = {
+        "messages": [{"role": "user", "content": "<image> or <video>?"}, REPLY],
+        "images": ["a.png"],
+        "videos": [["1.png", "2.png"]],
+    }
+    frames = VideoPart([HERE / "1.png", HERE / "2.png"])
+    assert shown(row) == [ImagePart(HERE / "a.png"), " or ", frames, "?"]
+    row["messages"] = [{"role": "user", "content": "Which?"}, REPLY]
+    assert shown(row) == [frames, ImagePart(HERE / "a.png"), "Which?"]
+
+
+def test_a_part_brings_its_own_clip_and_options() -> None:
+    own = {"type": "video", "path": "a.mp4", "fps": 2, "max_frames": None}
+    row = {"messages": [{"role": "user", "content": [own, {"type": "text", "text": "?"}]}, REPLY]}
+    assert shown(row)[0] == VideoPart(HERE / "a.mp4", VideoOptions(fps=2))
+    column = {"type": "video", "max_frames": 8}
+    row = {"messages": [{"role": "user", "content": [column]}, REPLY], "videos": ["b.mp4"]}
+    assert shown(row)[0] == VideoPart(HERE / "b.mp4", VideoOptions(max_frames=8))
+
+
 USER = {"role": "user", "content": "<image>?"}
+CLIP = {"role": "user", "content": "<video>?"}
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"conversations": []}, "columns conversations; wanted 'messages'"),
     ({"messages": []}, "empty"),
@@ -81,7 +122,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"messages": [{"role": "user", "content": "<image><image>"}, REPLY], "images": ["a"]}, "more"),
     ({"messages": [USER, REPLY], "images": [None]}, "empty picture"),
     ({"messages": [USER, REPLY], "images": 7}, "'images' is a int"),
-    ({"messages": [USER, REPLY], "videos": ["a.mp4"]}, "videos"),
+    ({"messages": [USER, REPLY], "images": ["a"], "videos": [None]}, "empty clip in 'videos'"),
+    ({"messages": [USER, REPLY], "images": ["a"], "videos": 7}, "'videos' is a int"),
+    ({"messages": [CLIP, REPLY], "videos": ["a", "b"]}, "2 clips but places for 1"),
+    ({"messages": [{"role": "user", "content": [{"type": "video"}]}, REPLY]}, "more places for cl"),
     ({"messages": [{"role": "robot", "content": "x"}, REPLY]}, "robot"),
     ({"messages": ["hello", REPLY]}, "a turn is a str"),
     ({"messages": "hello"}, "'messages' is a str"),

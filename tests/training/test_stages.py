@@ -25,6 +25,7 @@ def test_every_value_has_a_line_with_its_source() -> None:
     assert lines["text.adapter.rank"] == ("8", "command line")
     assert lines["batch"] == ("4", "command line")
     assert lines["text.rate"] == ("0.001", "the first run of recipes/embedded")
+    assert lines["connector.rate"] == ("5e-06", "recipes/embedded/tried.md: 1e-4 undid the start")
     assert lines["mixture"][0] == "none"
     assert recipe.stage.text.adapter is not None and recipe.stage.text.adapter.alpha == 16
 
@@ -52,10 +53,12 @@ def test_a_stage_file_builds_on_a_named_one(tmp_path: Path) -> None:
     [
         (lambda: Part(-1.0), "rate is -1.0"),
         (lambda: Part(1e-3, full=("norm",)), "only for parts with an adapter"),
+        (lambda: Part(1e-3, Adapter(), frozen=("norm",)), "only for parts without an adapter"),
         (lambda: Part(0.0, Adapter()), "adapter has the rate 0"),
         (lambda: Adapter(rank=0), "adapter.rank is 0"),
         (lambda: Adapter(dropout=1.0), "dropout is 1.0"),
         (lambda: Rows(rate=2.0), "rows.rate is 2.0"),
+        (lambda: Rows(1e-3, ()), r"rows.tokens is \(\); wanted names of tokens"),
         (lambda: Schedule(steps=0), "schedule.steps is 0"),
         (lambda: Schedule(time_budget=9, warm_up=5), "warm_up counts steps"),
         (lambda: Stage(batch=0), "batch is 0"),

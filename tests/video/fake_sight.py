@@ -38,6 +38,9 @@ class FakeSight:
         self.calls.append(("answer", _values(window), question))
         return f"It is {_values(window)[-1]}."
 
+    def check_room(self, frames: int, question: str) -> None:
+        """There is always room."""
+
 
 def _values(window: Sequence[Clip]) -> list[int]:
     return [int(clip.tiles[0, 0, 0, 0]) for clip in window]

@@ -46,6 +46,11 @@ def make_clip(
     return path
 
 
+def names_in(folder: Path) -> list[str]:
+    """What lies in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
 class Pieces:
     """As `api.AnswerStream`."""
 

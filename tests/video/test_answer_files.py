@@ -14,6 +14,7 @@ import webvtt
 from smolvlm.errors import InputError
 from smolvlm.video.answer_files import AnswerFiles, json_line
 from smolvlm.video.segments import SegmentAnswer
+from tests.video.stand_in import names_in
 
 ANSWERS = [
     SegmentAnswer(0.0, 10.0, "A cat.\n\nIt's <small> --> & grey.", (0.0, 5.0004), "stop"),
@@ -49,7 +50,7 @@ def test_every_file_is_whole_after_every_answer(tmp_path: Path) -> None:
     for answer, cues in zip(ANSWERS, (1, 1, 2), strict=True):
         files.add(answer)
         assert len(webvtt.read(path)) == cues
-    assert os.listdir(tmp_path) == ["a.vtt"]
+    assert names_in(tmp_path) == ["a.vtt"]
 
 
 def test_no_names_are_no_files() -> None:
@@ -62,6 +63,7 @@ def test_no_names_are_no_files() -> None:
         (["a.txt"], r"a\.txt ends in \.txt; .* \.jsonl, \.srt, \.vtt"),
         (["srt"], "ends in nothing"),
         (["a.srt", "a.srt"], "given twice"),
+        (["a.srt", "folder.srt/../a.srt"], "given twice"),
         (["clip.srt"], "is the clip itself"),
         (["folder.srt"], "is a folder"),
         (["file/a.srt"], "cannot be written"),
@@ -87,7 +89,7 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(InputError, match="No space left on device"):
         files.add(ANSWERS[2])
-    assert (path.read_bytes(), os.listdir(tmp_path)) == (before, ["a.srt"])
+    assert (path.read_bytes(), names_in(tmp_path)) == (before, ["a.srt"])
 
 
 def test_a_json_line_is_one_line() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from smolvlm.video.highlight_files import HighlightFolder, thumbnail
 from smolvlm.video.highlights import Criteria, Highlights, Wish
 from smolvlm.video.picking import Run, Scored
 from smolvlm.video.segments import Segment
-from tests.video.stand_in import BLUE, RED, make_clip
+from tests.video.stand_in import BLUE, RED, make_clip, names_in
 
 SETTINGS = {"model": "embedded"}
 
@@ -83,7 +82,7 @@ def test_where_there_is_nothing_to_cut_the_rest_is_written(film: Path, tmp_path:
     write(tmp_path, film, found((2, 4)))
     told = write(tmp_path, film, found())
     assert told["copy"] is None and told["copy_lacks"] == "no segment reached the threshold"
-    assert sorted(os.listdir(tmp_path)) == ["cuts.json", "highlights.html"]  # the old clip is gone
+    assert names_in(tmp_path) == ["cuts.json", "highlights.html"]  # the old clip is gone
     assert "<video" not in (tmp_path / "highlights.html").read_text("utf-8")
 
 
@@ -102,7 +101,7 @@ def test_a_clip_that_cannot_be_copied_says_why(tmp_path: Path) -> None:
     frames[0].save(source, save_all=True, append_images=frames[1:], duration=1000)
     told = write(tmp_path / "out", source, found((2, 4)))
     assert told["copy"] is None and told["copy_lacks"]
-    assert sorted(os.listdir(tmp_path / "out")) == ["cuts.json", "highlights.html"]
+    assert names_in(tmp_path / "out") == ["cuts.json", "highlights.html"]
 
 
 def test_places_that_cannot_be(film: Path, tmp_path: Path) -> None:

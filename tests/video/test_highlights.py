@@ -140,7 +140,7 @@ def test_damage_is_left_out_and_divides(assistant: StandIn) -> None:
 
 def test_nothing_but_damage_is_an_error(assistant: StandIn) -> None:
     video = Holes([float(n) for n in range(10)])
-    with pytest.raises(MediaError, match="no part of .* can be read"):
+    with pytest.raises(MediaError, match=r"no part of .* can be read"):
         find(cast(Assistant, assistant), video, Wish("red", every=2), ALL)
 
 
@@ -171,7 +171,7 @@ def test_the_list_that_fewer_segments_meet_is_kept() -> None:
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        ({"about": " "}, "--about is empty"),
+        ({"about": " "}, "the wish is empty"),
         ({"threshold": 0.0}, "the threshold is 0"),
         ({"threshold": 1.5}, "the threshold is 1.5"),
         ({"threshold": float("nan")}, "the threshold is nan"),

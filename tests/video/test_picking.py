@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_of_equals_the_earliest() -> None:
 def test_the_best_part_is_that_of_a_search_through_all(seed: int) -> None:
     rng = np.random.default_rng(seed)
     cuts = np.cumsum(rng.uniform(0.5, 3, 13))
-    run = Run(tuple(Scored(a, b, rng.random()) for a, b in zip(cuts, cuts[1:], strict=False)))
+    run = Run(tuple(Scored(a, b, rng.random()) for a, b in pairwise(cuts)))
     room = float(rng.uniform(0.4, 20))
     parts = [Run(run.segments[a:b]) for a, b in combinations(range(13), 2)]
     fitting = [part for part in parts if part.length <= room]

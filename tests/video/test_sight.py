@@ -13,8 +13,10 @@ import smolvlm
 from smolvlm.api import Assistant
 from smolvlm.engines.base import Engine
 from smolvlm.engines.feature_cache import CachingEngine
+from smolvlm.errors import InputError
 from smolvlm.media.video_frames import Frame
 from smolvlm.video.sight import BRIEFLY, AssistantSight, join
+from smolvlm.video.story import Story
 from smolvlm.video.watch import Plan, State, step
 from tests.checkpoints import make_tiny
 from tests.video.fake_sight import frame
@@ -90,8 +92,27 @@ def test_a_window_is_shown_as_a_clip_with_its_times(assistant: Assistant) -> Non
     assert "two frames from a 0:01:05" in clip.text("")
 
 
+def test_a_window_that_will_not_fit_is_known_before_it_is_full(assistant: Assistant) -> None:
+    sight = AssistantSight(assistant, max_new_tokens=48)
+    plan = Plan(ask="What is it?", window=90)
+    sight.check_room(plan.window, plan.longest_question())
+    with pytest.raises(InputError, match=r"a window of 200 frames may need 1\d{4} tokens"):
+        sight.check_room(200, plan.longest_question())
+
+
+def test_no_story_takes_more_room_than_the_longest(assistant: Assistant) -> None:
+    def tokens(story: Story) -> int:
+        return len(assistant.processor.tokenizer.encode(story.before("?")))
+
+    rng, story = np.random.default_rng(0), Story()
+    for number in range(60):
+        letters = rng.choice(list("aé 0東🙂\n-"), 120)
+        story = story.add(3600.0 * number, "".join(letters))
+        assert tokens(story) <= tokens(Story.longest()) or not story.lines[-1][1].isascii()
+
+
 def test_a_frame_is_seen_whole(tokenizer_gen1_folder: Path) -> None:
-    """The first generation would crop clips; a camera's edges are as good as its middle."""
+    """Clips of the first generation are cropped; a camera's edges are as good as its middle."""
     from smolvlm.processing.processor import Processor
 
     processor = Processor.from_folder(tokenizer_gen1_folder)

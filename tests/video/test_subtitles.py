@@ -104,4 +104,4 @@ def test_a_player_shows_every_character(tmp_path: Path) -> None:
 def test_sub_rip_has_look_alikes_for_what_it_cannot_say(tmp_path: Path) -> None:
     path = tmp_path / "a.srt"
     path.write_text(to_srt([Cue(0, 1, "<b>x</b> {\\an8}1 < 2 --> & a<b")]), encoding="utf-8")
-    assert played(path) == ["‹b›x‹/b› (\\an8)1 < 2 → & a<b"]
+    assert played(path) == ["‹b›x‹/b› (\\an8)1 < 2 → & a<b"]  # noqa: RUF001

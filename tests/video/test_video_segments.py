@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ def slides(count: int, rate: float) -> Video:
 
 
 def edges(pieces: Sequence[Segment]) -> list[float]:
-    assert all(a.end == b.start for a, b in zip(pieces, pieces[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(pieces))
     return [pytest.approx(pieces[0].start), *(pytest.approx(piece.end) for piece in pieces)]
 
 

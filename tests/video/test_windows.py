@@ -1,8 +1,9 @@
-"""Clips longer than a prompt: how they are divided, what is carried along, what an answer rests on."""
+"""Clips longer than a prompt: the windows, what is carried along, what an answer rests on."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import cast
 
 import pytest
@@ -19,6 +20,7 @@ from smolvlm.video.segments import look
 from smolvlm.video.windows import (
     NOTE_TOKENS,
     NOTES_SHARE,
+    SPARE_TOKENS,
     Looked,
     Notes,
     frames_that_fit,
@@ -99,7 +101,7 @@ def test_a_window_without_frames_is_refused(assistant: StandIn) -> None:
 def test_equal_parts_that_are_small_enough(wanted: int, most: int) -> None:
     parts = window_options(VideoOptions(), 5.0, 12.0, wanted, most)
     assert parts[0].start == 5.0 and parts[-1].end == 12.0
-    assert all(a.end == b.start for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(parts))
     frames = [part.max_frames or 0 for part in parts]
     assert max(frames) <= most and sum(frames) >= wanted
     assert len(parts) == -(-wanted // most)
@@ -129,13 +131,34 @@ def test_what_is_said_to_fit_does_and_not_much_more_would(
     processor: Processor, video: bool
 ) -> None:
     stand_in = StandIn(_with_video(processor, video))
-    question, settings = "What happens? " * 20, {"max_new_tokens": 300}
-    film = slides(10_000)
-    count = frames_that_fit(cast(Assistant, stand_in), film, question, VideoOptions(), settings)
-    context = processor.config.text.max_position_embeddings
-    room = context - 300 - context // NOTES_SHARE
+    question, film = "What happens? " * 20, slides(10_000)
+    count = frames_that_fit(cast(Assistant, stand_in), film, VideoOptions(), question, 300)
+    room = processor.config.text.max_position_embeddings - 300
     assert _tokens(stand_in.processor, film, question, count) <= room
-    assert _tokens(stand_in.processor, film, question, count + 3) > room - 100
+    assert _tokens(stand_in.processor, film, question, count + 1) > room - 2 * SPARE_TOKENS
+
+
+def test_no_prompt_of_any_window_is_too_long(assistant: StandIn) -> None:
+    """With notes that are as long as they may be, and words for times that are."""
+    context = assistant.processor.config.text.max_position_embeddings
+    longest = 0
+
+    def measure(question: str, clip: Clip | None) -> str:
+        nonlocal longest
+        shown = [VideoPart(clip)] if clip else []
+        ids = assistant.processor.ids([Message("user", (*shown, TextPart(question)))])
+        longest = max(longest, len(ids) + (NOTE_TOKENS if clip else 0))
+        return "word " * NOTE_TOKENS
+
+    assistant.reply = measure
+    through(assistant, slides(1200), VideoOptions(max_frames=1200))
+    assert 0.95 * context < longest <= context
+
+
+def test_a_long_answer_may_be_cut_but_divides_nothing(assistant: StandIn) -> None:
+    settings = {"max_new_tokens": 8000}
+    looked = look_through(cast(Assistant, assistant), slides(64), "?", VideoOptions(), settings)
+    assert looked.windows == () and len(looked.times) == 64
 
 
 def _with_video(processor: Processor, video: bool) -> Processor:

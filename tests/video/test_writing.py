@@ -11,6 +11,7 @@ import pytest
 
 from smolvlm.errors import InputError, MediaError
 from smolvlm.video.writing import check_place, replacing, write_text
+from tests.video.stand_in import names_in
 
 
 def test_a_file_takes_the_place_of_another(tmp_path: Path) -> None:
@@ -18,7 +19,7 @@ def test_a_file_takes_the_place_of_another(tmp_path: Path) -> None:
     write_text(path, "one\n")
     write_text(path, "two é\r\n")
     assert path.read_bytes() == "two é\r\n".encode()
-    assert os.listdir(path.parent) == ["a.srt"]
+    assert names_in(path.parent) == ["a.srt"]
 
 
 @pytest.mark.parametrize("error", [MediaError("broken"), ZeroDivisionError(), KeyboardInterrupt()])
@@ -29,7 +30,7 @@ def test_after_an_error_what_was_there_stays(tmp_path: Path, error: BaseExceptio
         part.write_text("half of the n")
         raise error
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a.srt"]
+    assert names_in(tmp_path) == ["a.srt"]
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(
@@ -45,7 +46,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     with pytest.raises(InputError, match=r"a\.srt cannot be written \(No space left on device\)"):
         write_text(path, "new")
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["a.srt"]
+    assert names_in(tmp_path) == ["a.srt"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
@@ -53,16 +54,16 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     path = tmp_path / "a.srt"
     with pytest.raises(InputError, match="No space left"), replacing(path):
         Path("/dev/full").write_text("x")
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 def test_a_place_is_tried_without_touching_what_is_there(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "a.srt"
     check_place(path)
-    assert os.listdir(path.parent) == []
+    assert names_in(path.parent) == []
     path.write_text("old")
     check_place(path)
-    assert (path.read_text(), os.listdir(path.parent)) == ("old", ["a.srt"])
+    assert (path.read_text(), names_in(path.parent)) == ("old", ["a.srt"])
 
 
 def test_places_that_cannot_be(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from recipes.embedded.materials import Materials
 from recipes.embedded.suite.rows import ITEMS, Plan, Row, read_rows, write_rows
 from smolvlm.evaluation.suite import SUITE_FILE
-from smolvlm.types import ImagePart, Message
+from smolvlm.types import Message, Part, TextPart, VideoPart
 
 VERSION = "1"
 PICTURES = "pictures"
@@ -87,12 +87,7 @@ def task_entry(plan: Plan) -> dict[str, Any]:
 
 def item(row: Row, message: Message, suite: Path) -> dict[str, Any]:
     """A row as a line of the suite; its pictures are written."""
-    content = [
-        {"type": "image", "path": save(part.source, suite)}
-        if isinstance(part, ImagePart)
-        else {"type": "text", "text": part.text}
-        for part in message.parts
-    ]
+    content = [_content(part, suite) for part in message.parts]
     line: dict[str, Any] = {
         "id": row["id"],
         "messages": [{"role": message.role, "content": content}],
@@ -103,6 +98,15 @@ def item(row: Row, message: Message, suite: Path) -> dict[str, Any]:
     if "meta" in row:
         line["meta"] = row["meta"]
     return line
+
+
+def _content(part: Part, suite: Path) -> dict[str, Any]:
+    """A part as it stands in the suite; a clip is the list of its frames."""
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    if isinstance(part, VideoPart):
+        return {"type": "video", "video": [save(frame, suite) for frame in part.source]}
+    return {"type": "image", "path": save(part.source, suite)}
 
 
 def save(picture: Image.Image, suite: Path) -> str:

@@ -16,7 +16,7 @@ from recipes.embedded.generators.english import sentence
 from recipes.embedded.materials import Materials
 from recipes.embedded.suite.drawn import FIRST_SEED, message_of
 from recipes.embedded.suite.rows import Row
-from smolvlm.types import Message
+from smolvlm.types import ImagePart, Message, TextPart, VideoPart
 
 BACKWARDS = "backwards"
 
@@ -68,10 +68,15 @@ class Clips:
         return rows
 
     def message(self, row: Row, materials: Materials) -> Message:
-        """The user's turn of an item, in the published wording for video."""
+        """The user's turn of an item: its frames as a clip, and the question.
+
+        Prompts are those that the training samples spell out (`questions.clip`), to the byte.
+        """
         reverse = row["meta"]["way"] == BACKWARDS
         sample = clips.GENERATORS[self.task](materials, row["seed"], split="test", reverse=reverse)
-        return message_of(sample, row, turn=0)
+        spelt = message_of(sample, row, turn=0)
+        frames = [part.source for part in spelt.parts if isinstance(part, ImagePart)]
+        return Message("user", (VideoPart(frames), TextPart(row["question"])))
 
 
 def things(film: clips.Film) -> Sequence[str]:

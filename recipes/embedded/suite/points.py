@@ -20,7 +20,7 @@ from recipes.embedded.materials import Materials
 from recipes.embedded.suite.drawn import FIRST_SEED, fits_wording, turns
 from recipes.embedded.suite.rows import Row
 from smolvlm.errors import InputError
-from smolvlm.types import Message, Sample
+from smolvlm.types import ImagePart, Message, Sample
 
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -74,12 +74,10 @@ def drawn(materials: Materials, seed: int) -> tuple[Sample, list[Rectangle]]:
 
     with patch.object(skins, "Painter", Noting):
         sample = screens.screen(materials, seed, split="test")
-    picture = sample.messages[0].parts[0].source  # type: ignore[union-attr]
-    scale = (100 / picture.width, 100 / picture.height) * 2
-    return sample, [
-        tuple(value * by for value, by in zip(box, scale, strict=True))  # type: ignore[misc]
-        for box in noted
-    ]
+    shown = sample.messages[0].parts[0]
+    assert isinstance(shown, ImagePart)
+    across, down = 100 / shown.source.width, 100 / shown.source.height
+    return sample, [(x0 * across, y0 * down, x1 * across, y1 * down) for x0, y0, x1, y1 in noted]
 
 
 class _NotingPen:

@@ -157,7 +157,9 @@ def draw(rng: random.Random, chart: Chart) -> Image.Image:
         ) from None
     theme = rng.choice(THEMES)
     png = vl_convert.vegalite_to_png(
-        specification(rng, chart), vl_version=SCHEMA, theme=theme or None
+        specification(rng, chart),
+        vl_version=SCHEMA,
+        theme=theme or None,  # type: ignore[arg-type]  # one of its own names
     )
     return Image.open(io.BytesIO(png)).convert("RGB")
 
