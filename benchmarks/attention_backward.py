@@ -3,7 +3,7 @@
     python -m benchmarks.attention_backward [--threads 1] [--rounds 15]
 
 `model.layers.attend` takes the plain form when gradients are wanted on a CPU; this is why. Forward
-and backward together, in the shapes of the embedded model's training (`recipes/embedded/train.py`):
+and backward together, in the shapes of the embedded model's training (`recipes/embedded`):
 the lengths are those of a batch that shows 16 and 64 visual tokens of a tile. The two forms are
 measured in turn, round by round, so that a busy machine slows both alike; the ratio of the medians
 is the result, the milliseconds are not comparable between machines. Writes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,6 @@ from smolvlm import api
 from smolvlm.api import Assistant
 from smolvlm.config import ModelConfig
 from smolvlm.errors import (
-    CacheError,
     ContextLengthError,
     InputError,
     MediaError,
@@ -28,8 +26,7 @@ from smolvlm.errors import (
 )
 from smolvlm.processing.processor import Processor
 from smolvlm.processing.split import BudgetPolicy
-from smolvlm.types import Answer, Message, TextPart
-from tests.checkpoints import make_tiny
+from smolvlm.types import Message, TextPart
 from tests.mock_engine import MockEngine
 
 NAME = "SmolVLM2-256M-Video-Instruct"
@@ -337,69 +334,6 @@ def test_info(folder: Path) -> None:
     assert (info.context, info.policy) == (8192, BudgetPolicy())
     assert info.engine.name == "mock"
     assert desk.assistant.engine is desk.engine
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory, tokenizer_gen2_folder: Path) -> Path:
-    """A tiny random network that can be loaded from end to end."""
-    folder = make_tiny(NAME, tmp_path_factory.mktemp("tiny"))
-    shutil.copy(tokenizer_gen2_folder / "tokenizer.json", folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def loaded(tiny: Path) -> Assistant:
-    return smolvlm.load(tiny, engine="torch")
-
-
-def test_load_joins_the_pieces(loaded: Assistant, tiny: Path, picture: Path) -> None:
-    answer = loaded.ask(picture, "What is this?", max_new_tokens=6)
-    assert isinstance(answer, Answer)
-    assert answer.text == loaded.processor.tokenizer.decode(answer.tokens).lstrip()
-    assert loaded.info().folder == tiny
-    stream = loaded.stream(picture, "What is this?", max_new_tokens=6)
-    assert ("".join(stream), stream.finish().tokens) == (answer.text, answer.tokens)
-
-
-def test_batch_and_chat_say_what_ask_says(loaded: Assistant, picture: Path) -> None:
-    pairs = [(picture, "What is this?"), ([], "Name a colour."), ([picture, picture], "Same?")]
-    alone = [loaded.ask(*pair, max_new_tokens=6).tokens for pair in pairs]
-    together = loaded.ask_batch(pairs, max_new_tokens=6)
-    assert [answer.tokens for answer in together] == alone
-    chat = loaded.chat(turns(picture, "What is this?"), max_new_tokens=6)
-    assert chat.tokens == alone[0]
-
-
-def test_a_later_process_finds_what_this_one_kept(
-    tiny: Path, picture: Path, tmp_path: Path
-) -> None:
-    kept = tmp_path / "kept"
-
-    def ask(question: str, **options: Any) -> Answer:
-        assistant = smolvlm.load(tiny, **{"engine": "torch", "precision": "f32", **options})
-        return assistant.ask(picture, question, max_new_tokens=6)
-
-    wanted = ask("What is this?")
-    first = ask("What is this?", disk_cache=kept)
-    second = ask("And what else is there?", disk_cache=str(kept))
-    again = ask("What is this?", disk_cache=kept)
-    assert first.tokens == again.tokens == wanted.tokens
-    assert [a.timings.reused_tokens > 64 for a in (first, second, again)] == [False, True, True]
-    assert len(list(kept.iterdir())) == 2  # a tile's features, and a prompt up to its picture
-    other = ask("What is this?", disk_cache=kept, precision="bf16")
-    assert other.timings.reused_tokens == 0
-
-
-def test_a_folder_that_cannot_be_written_is_said_at_once(tiny: Path, picture: Path) -> None:
-    with pytest.raises(CacheError, match="cannot be made"):
-        smolvlm.load(tiny, disk_cache=picture / "inside")
-
-
-def test_the_same_seed_says_the_same(loaded: Assistant, picture: Path) -> None:
-    def tokens(seed: int) -> tuple[int, ...]:
-        return loaded.ask(picture, "?", temperature=1.0, seed=seed, max_new_tokens=8).tokens
-
-    assert tokens(3) == tokens(3) != tokens(4)
 
 
 def test_import_is_light() -> None:

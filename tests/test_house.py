@@ -84,7 +84,11 @@ TESTED_ELSEWHERE = {
     "engines.openvino_text": "engines/test_engine_openvino.py",
     "engines.openvino_vision": "engines/test_engine_openvino.py",
     "errors": "cli/test_main.py",  # names without code
+    "generation.sequence": "generation/test_generate.py",
+    "generation.stream": "test_api.py",
     "media.limits": "media/test_images.py",
+    "processing.context": "test_api.py",
+    "processing.plans": "processing/test_processor.py",
 }
 
 

@@ -136,7 +136,7 @@ class Stage:
         pieces = [self._patches(tiles[i : i + CHUNK]) for i in range(0, len(tiles), CHUNK)]
         patches = torch.cat(pieces)  # (N, P, D)
         spread, mean = torch.std_mean(patches.float().flatten(0, 1), dim=0)  # (D,), (D,)
-        norm.weight /= spread
+        norm.weight.div_(spread)
         norm.bias.copy_((norm.bias - mean) / spread)
         blocks = projection.in_features // len(spread)
         projection.weight *= spread.repeat(blocks)

@@ -127,13 +127,18 @@ def run_facts(run: Path) -> dict[str, Any]:
     log = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
     lines = [json.loads(line) for line in log]
     steps = [line for line in lines if "loss" in line]
-    looks = [line["held_out"] for line in lines if line.get("held_out") is not None]
+    looks = [line for line in lines if line.get("held_out") is not None]
+    pairs = {
+        task: [before, looks[-1]["held_out_tasks"][task]]
+        for task, before in (looks[0].get("held_out_tasks", {}) if looks else {}).items()
+    }
     return {
         "stage": recipe["stage"],
         "minutes": round(steps[-1]["elapsed"] / 60, 1),
         "steps": steps[-1]["step"],
         "samples": steps[-1]["step"] * recipe["resolved"]["batch"] - steps[-1]["skipped"],
-        "held_out": [round(looks[0], 4), round(looks[-1], 4)] if looks else [],
+        "held_out": [round(look["held_out"], 4) for look in looks[:: max(len(looks) - 1, 1)]],
+        "held_out_tasks": pairs,
     }
 
 

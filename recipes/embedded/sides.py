@@ -66,7 +66,8 @@ def change_side(model: Path, out: Path, side: int, *, positions: Path | None = N
 def resampled(base: Checkpoint, grid: int) -> NDArray[np.float32]:
     """The position table for grid x grid patches, bicubic with antialias: float32 (grid^2, D)."""
     table = torch.from_numpy(base.f32(POSITIONS).copy())  # (P, D)
-    square = table.T.unflatten(1, (base.config.vision.grid, -1))[None]  # (1, D, g, g)
+    own = base.config.vision.grid
+    square = table.T.reshape(1, -1, own, own)  # (1, D, g, g)
     square = F.interpolate(square, (grid, grid), mode="bicubic", antialias=True)
     result: NDArray[np.float32] = square[0].flatten(1).T.contiguous().numpy()
     return result

@@ -2,7 +2,7 @@
 
 A view is a pure function of (drawing, seed): the drawing is scaled, perhaps mirrored, and put
 somewhere on a plain background, never cut off. What the drawing shows is left to `pack`, what the
-network makes of it to `features`.
+network makes of it to `align`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ So a misspelt `holiday.jpg` at the end is refused as a missing file and never ta
 a question about a file name is told apart by its question mark.
 
 Pictures are opened here too, before any model is looked for: a command that cannot succeed because
-of a broken picture must not begin by fetching a model. Whether one is a clip is told by its content.
+of a broken picture must not begin by fetching a model. What is a clip is told by its content.
 """
 
 from __future__ import annotations

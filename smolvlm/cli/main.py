@@ -115,7 +115,7 @@ def chat(
     revision: flags.Revision = None,
     allow_url: flags.AllowUrl = False,
 ) -> None:
-    """Talk about pictures, turn by turn; /help lists what can be typed.
+    """Talk about pictures, turn by turn; /help says how.
 
     Questions may be piped in, one a line.
     """

@@ -50,7 +50,6 @@ CHOICES = (
     Choice("openvino", "cpu", "bf16", *_OPENVINO, "fastest where the CPU computes in bfloat16"),
     Choice("openvino", "cpu", "f32", *_OPENVINO, "fastest on other CPUs, and the exact one"),
     Choice("openvino", "cpu", "int8", *_OPENVINO, "smaller, with nearly the same answers"),
-    Choice("openvino", "cpu", "int4", *_OPENVINO, "smallest, with other answers at times"),
     Choice("torch", "cuda", "bf16", *_TORCH, "for an NVIDIA GPU"),
     Choice("torch", "cpu", "f32", *_TORCH, "the readable reference"),
     Choice("torch", "cpu", "bf16", *_TORCH, "half the memory of the reference"),

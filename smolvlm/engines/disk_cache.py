@@ -154,7 +154,7 @@ def _narrow(array: NDArray[np.float32]) -> NDArray[np.float32] | NDArray[np.uint
 
 def _widen(array: NDArray[np.float32] | NDArray[np.uint16]) -> NDArray[np.float32]:
     if array.dtype == np.float32:
-        return array
+        return array.view(np.float32)
     if array.dtype != np.uint16:
         raise ValueError(f"it holds {array.dtype}")
     wide: NDArray[np.float32] = (array.astype(np.uint32) << 16).view(np.float32)

@@ -141,7 +141,6 @@ class Facts:
         return float((when - self.start) * self.tick + over / self.rate)
 
 
-
 def gather(container: InputContainer, stream: VideoStream, start: int, size: int | None) -> Facts:
     """The facts of an opened clip. start: of its first frame; size: bytes of the file, if known.
 

@@ -53,7 +53,7 @@ class VideoFile(Video):
         times cannot be meant; what is there can be read.
         """
         self._source, self._limits = source, limits
-        self._name = str(source) if name is None and isinstance(source, Path) else name or "the clip"
+        self._name = name or (str(source) if isinstance(source, Path) else "the clip")
         self.work = Work()
         self._container, self._stream = open_container(source, self._name)
         try:

@@ -12,6 +12,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -231,7 +232,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 def _check_times(times: Sequence[float], name: str) -> None:
-    for before, after in zip(times, times[1:], strict=False):
+    for before, after in pairwise(times):
         if not before <= after:  # NaN too
             raise InputError(
                 f"{name} has a frame at {after:g} s after one at {before:g} s;"

@@ -2,9 +2,9 @@
 
 Packets tell when their frames are shown before anything is decoded. So the frame for a moment is
 chosen among the packets, and only what it may depend on is decoded: the packets since the last
-keyframe, without the frames that no other refers to. Where a keyframe lies between two moments, what
-is before it is skipped by seeking. Decoding everything and looking at the times gives the same; that
-is the twin of this in the tests.
+keyframe, without the frames that no other refers to. Where a keyframe lies between two moments,
+what is before it is skipped by seeking. Decoding everything and looking at the times gives the
+same; that is the twin of this in the tests.
 
 All moments here are whole numbers of the stream's own ticks, those of presentation.
 """
@@ -62,8 +62,8 @@ class Seeker:
     ) -> None:
         """start: when the first frame is shown. can_skip: each packet holds one whole frame."""
         self._container, self._stream, self._name = container, stream, name
-        # Some readers look for times of decoding, which begin before the first frame is shown; others
-        # refuse to look before 0.
+        # Some readers look for times of decoding, which begin before the first frame is shown;
+        # others refuse to look before 0.
         self._floor = min(max(start - self._ticks(stream, LEAD_SECONDS), 0), start)
         self._work = work
         self._can_seek, self._can_skip = can_seek, can_skip

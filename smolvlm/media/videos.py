@@ -3,9 +3,9 @@
     with open_video("clip.mp4") as video:
         frames = video.read([0.0, 1.5, 3.0])
 
-What a source is, is known by its content (`video_kinds.py`), not by its name. The kinds of clips are
-`video_file.py` (everything FFmpeg reads, through PyAV), `video_webp.py` and `Slides`. Nothing is
-fetched unless it is allowed. Which frames are worth looking at is left to `sampling.py`.
+What a source is, is known by its content (`video_kinds.py`), not by its name. The kinds of clips
+are `video_file.py` (everything FFmpeg reads, through PyAV), `video_webp.py` and `Slides`. Nothing
+is fetched unless it is allowed. Which frames are worth looking at is left to `sampling.py`.
 """
 
 from __future__ import annotations
@@ -68,9 +68,7 @@ def open_video(
     )
 
 
-def _open_list(
-    source: Sequence[Any], rate: float | None, limits: VideoLimits
-) -> Video:
+def _open_list(source: Sequence[Any], rate: float | None, limits: VideoLimits) -> Video:
     """Frames that bring their times, or pictures that follow each other at a rate."""
     timed = [isinstance(item, Frame) for item in source]
     if not any(timed):

@@ -133,7 +133,8 @@ def _mean(tiles: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """The mean of some frames, each uint8 (1, S, S, 3), rounded: uint8 (1, S, S, 3)."""
     if len(tiles) == 1:
         return tiles[0]
-    return np.rint(np.mean(tiles, axis=0)).astype(np.uint8)
+    mean: NDArray[np.uint8] = np.rint(np.mean(tiles, axis=0)).astype(np.uint8)
+    return mean
 
 
 def _on_grid(time: float, rate: float) -> float:

@@ -26,9 +26,9 @@ def cut_all(
     lock.
     """
     if len(pictures) < 2:
-        return [cut_tiles(*picture, rules) for picture in pictures]
+        return [cut_tiles(image, plan, rules) for image, plan in pictures]
     with ThreadPoolExecutor(min(len(pictures), os.cpu_count() or 1)) as pool:
-        return list(pool.map(lambda picture: cut_tiles(*picture, rules), pictures))
+        return list(pool.map(lambda one: cut_tiles(one[0], one[1], rules), pictures))
 
 
 def cut_tiles(image: Image.Image, plan: ImagePlan, rules: ImageRules) -> NDArray[np.uint8]:

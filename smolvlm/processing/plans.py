@@ -67,10 +67,12 @@ class PromptPlan:
     @property
     def visual_tokens(self) -> int:
         """Visual tokens of all pictures and clips."""
-        return sum(shown.visual_tokens for shown in (*self.pictures, *self.clips))
+        pictures = sum(picture.visual_tokens for picture in self.pictures)
+        return pictures + sum(clip.visual_tokens for clip in self.clips)
 
     @property
     def text_tokens(self) -> int:
         """Tokens of the prompt that belong to no picture and no clip."""
-        shown = (*self.pictures, *self.clips)
-        return self.prompt_tokens - sum(one.prompt_tokens for one in shown)
+        pictures = sum(picture.prompt_tokens for picture in self.pictures)
+        clips = sum(clip.prompt_tokens for clip in self.clips)
+        return self.prompt_tokens - pictures - clips

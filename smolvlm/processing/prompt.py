@@ -107,7 +107,8 @@ def _check_marks(pieces: Sequence[str], pictures: int, clips: int) -> None:
     written = sum(isinstance(piece, ClipMark) for piece in pieces)
     if written != clips:
         raise CheckpointError(
-            f"the chat template wrote {written} texts for {clips} clips; it does not fit this family"
+            f"the chat template wrote {written} texts for {clips} clips;"
+            " it does not fit this family"
         )
 
 

@@ -1,6 +1,6 @@
 """The words around the frames of a clip, to the byte as the published processor writes them.
 
-Rules: SmolVLM2's processor (its constants for the intro, the frame mark and the end). A clip becomes
+Rules: SmolVLM2's processor (its constants for intro, frame mark and end). A clip becomes
 
     You are provided the following series of three frames from a 0:00:03 [H:MM:SS] video.
     <blank line>

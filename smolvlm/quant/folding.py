@@ -77,9 +77,7 @@ def _vision_folds(at: str) -> Iterator[Fold]:
         (f"{attention}.v_proj.weight", f"{attention}.v_proj.bias"),
         (f"{attention}.out_proj.weight",),
     )
-    yield Fold(
-        (f"{at}.layer_norm2.weight", f"{at}.layer_norm2.bias"), (f"{at}.mlp.fc1.weight",)
-    )
+    yield Fold((f"{at}.layer_norm2.weight", f"{at}.layer_norm2.bias"), (f"{at}.mlp.fc1.weight",))
 
 
 def _text_folds(at: str, config: ModelConfig) -> Iterator[Fold]:

@@ -103,9 +103,7 @@ def _from_texts(texts: Sequence[Any]) -> Iterator[dict[str, Any]]:
         yield {"role": "assistant", "content": pair["assistant"]}
 
 
-def _placed(
-    turns: Sequence[Any], columns: Sequence[_Column], folder: Path
-) -> list[dict[str, Any]]:
+def _placed(turns: Sequence[Any], columns: Sequence[_Column], folder: Path) -> list[dict[str, Any]]:
     """The turns as lists of parts, each picture and clip of the columns at its place."""
     placed = [_turn(turn, columns, folder) for turn in turns]
     first = next((turn for turn in placed if turn["role"] == "user"), None)

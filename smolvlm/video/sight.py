@@ -83,7 +83,11 @@ class AssistantSight:
         Before a long watch: its window may be full only hours later.
         """
         blank = self.see(Frame(Image.new("RGB", (8, 8)), LATEST))
-        message = Message("user", (VideoPart(join([blank] * frames)), TextPart(question)))
+        tiles = np.broadcast_to(blank.tiles, (frames, *blank.tiles.shape[1:]))  # (n, S, S, 3)
+        window = replace(
+            blank, tiles=tiles, times=blank.times * frames, stamps=blank.stamps * frames
+        )
+        message = Message("user", (VideoPart(window), TextPart(question)))
         plan = self._assistant.processor.plan([message])
         wanted = plan.prompt_tokens + self._max_new_tokens
         if wanted > plan.max_positions:
@@ -99,5 +103,5 @@ def join(window: Sequence[Clip]) -> Clip:
         window[-1],
         tiles=np.concatenate([clip.tiles for clip in window]),  # (n, S, S, 3)
         times=tuple(time for clip in window for time in clip.times),
-        stamps=tuple(stamp for clip in window for stamp in clip.stamps),
+        stamps=tuple(shown for clip in window for shown in clip.stamps),
     )

@@ -32,7 +32,7 @@ class Story:
 
     @classmethod
     def longest(cls) -> Story:
-        """One that takes at least as many tokens as any: a digit is always a token of its own."""
+        """One that takes as many tokens as any in plain letters: each digit is a token."""
         line = "0" * (MAX_CHARACTERS // MAX_LINES)
         return cls(((360_000.0, line),) * MAX_LINES)
 

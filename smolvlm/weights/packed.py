@@ -63,7 +63,7 @@ class Packed:
     @property
     def group(self) -> int:
         """Columns that share a scale."""
-        return self.shape[1] // self.scales.shape[1]
+        return int(self.shape[1] // self.scales.shape[1])
 
     @property
     def nbytes(self) -> int:
@@ -84,10 +84,10 @@ class Packed:
 def _values(
     codes: NDArray[Any], scales: NDArray[np.float32], zeros: NDArray[np.uint8] | None
 ) -> NDArray[np.float32]:
-    wide = codes if codes.dtype == np.int8 else unpack_nibbles(codes)
+    wide: NDArray[Any] = codes if codes.dtype == np.int8 else unpack_nibbles(codes)
     values = wide.astype(np.float32).reshape(*scales.shape, -1)  # (R, C) -> (R, G, C / G)
     if codes.dtype != np.int8:
-        values -= MIDDLE[4] if zeros is None else zeros[..., None]
+        values -= np.float32(MIDDLE[4]) if zeros is None else zeros[..., None].astype(np.float32)
     values *= scales[..., None]
     return values.reshape(len(codes), -1)  # (R, C)
 
@@ -95,7 +95,7 @@ def _values(
 def pack_nibbles(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Codes 0 to 15, (R, C) with C even -> bytes (R, C / 2), the earlier code in the low half."""
     assert codes.shape[1] % 2 == 0, codes.shape
-    packed: NDArray[np.uint8] = codes[:, 0::2] | (codes[:, 1::2] << 4)
+    packed: NDArray[np.uint8] = codes[:, 0::2] | (codes[:, 1::2] << np.uint8(4))
     return packed
 
 

@@ -51,7 +51,19 @@ def test_explain_shows_the_sampled_times(cli: Cli, clip: Path, picture: Path) ->
     result = cli.run("ask", clip, picture, "What?", "--explain")
     rows = [line.split() for line in result.stdout.splitlines()]
     assert rows[1][0] == str(picture)
-    assert rows[2] == [str(clip), *"128 x 48 2 frames of 0:00:02 2 128 170".split()]
+    assert rows[2] == [
+        str(clip),
+        "128",
+        "x",
+        "48",
+        "2",
+        "frames",
+        "of",
+        "0:00:02",
+        "2",
+        "128",
+        "170",
+    ]
     assert rows[-1] == [str(clip), "is", "seen", "at", "00:00", "00:01"]
     told = json.loads(cli.run("ask", clip, "What?", "--explain", "--json").stdout)
     assert told["clips"] == [

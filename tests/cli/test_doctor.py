@@ -24,7 +24,7 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_report(cli: Cli, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    set_obstacles(monkeypatch, "no bf16 here", None, "no GPU", None, None)
+    set_obstacles(monkeypatch, "no bf16 here", None, None, "no GPU", None, None)
     result = cli.run("doctor")
     assert (result.exit_code, result.stderr) == (0, "")
     lines = [line.strip() for line in result.stdout.splitlines()]

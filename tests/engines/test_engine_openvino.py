@@ -181,6 +181,31 @@ def test_truncating_again_and_again(engine: OpenVINOEngine, forgotten: int) -> N
     assert invariants.relative_error(short, wanted) <= TOLERANCE
 
 
+@pytest.mark.parametrize("units", [0, 10**9])
+@pytest.mark.parametrize("forgotten", [0, 3, MAX_FORGOTTEN + 1])
+def test_going_on_equals_reading_again(
+    engine: OpenVINOEngine, monkeypatch: pytest.MonkeyPatch, units: int, forgotten: int
+) -> None:
+    """Whichever is taken to be faster, also after tokens were forgotten, and for all rows."""
+    monkeypatch.setattr("smolvlm.engines.openvino.FROM_NOTHING", units)
+    prompt = invariants.random_prompt(engine, tiles=1, seed=4)
+    more = np.arange(30, 30 + 20)
+    state, fresh = engine.open_state(), engine.open_state()
+    engine.step([Step(state, prompt.ids, prompt.features)])
+    engine.step([Step(state, np.arange(100, 101 + forgotten))])
+    state.truncate(len(prompt.ids) + 1)
+    (last,) = engine.step([Step(state, more[:5])])
+    (seen,) = engine.step([Step(state, more[5:], logits="all")])
+    whole = np.concatenate([prompt.ids, [100], more])
+    (wanted,) = engine.step([Step(fresh, whole, prompt.features, logits="all")])
+    assert invariants.relative_error(seen, wanted[-15:]) <= TOLERANCE
+    assert invariants.relative_error(last, wanted[-16:-15]) <= TOLERANCE
+    assert state.length == len(whole)
+    state.truncate(len(prompt.ids) + 3)
+    (again,) = engine.step([Step(state, more[2:], logits="all")])
+    assert invariants.relative_error(again, wanted[-18:]) <= TOLERANCE
+
+
 @pytest.mark.parametrize("tokens", [5, MAX_FORGOTTEN + 5])
 def test_truncating_to_nothing(engine: OpenVINOEngine, tokens: int) -> None:
     state, ids = engine.open_state(), np.array([40, 41, 42])

@@ -38,9 +38,7 @@ def test_a_clip_is_turned_upright(tmp_path, name):
     path = write_clip(tmp_path / "a.mp4", [corner()] * 3)
     data = bytearray(path.read_bytes())
     place = data.index(b"tkhd") + 4 + 40
-    data[place : place + 36] = b"".join(
-        (value & 0xFFFFFFFF).to_bytes(4, "big") for value in matrix
-    )
+    data[place : place + 36] = b"".join((value & 0xFFFFFFFF).to_bytes(4, "big") for value in matrix)
     path.write_bytes(data)
     wanted = Image.fromarray(corner())
     wanted = wanted if turn is None else wanted.transpose(turn)

@@ -62,7 +62,8 @@ def test_a_folder_is_read_as_people_number_it(tmp_path):
     other.mkdir()
     for name in names:
         (other / name).touch()
-    assert [path.name for path in folder_pictures(other)] == ["a2b9.png", "a2b10.png", "a10.png", "b.png"]
+    found = [path.name for path in folder_pictures(other)]
+    assert found == ["a2b9.png", "a2b10.png", "a10.png", "b.png"]
 
 
 def test_a_folder_without_pictures(tmp_path):
@@ -75,7 +76,7 @@ def test_a_picture_that_cannot_be_opened_says_which(tmp_path):
     with pytest.raises(MediaError, match=r"frame 0 of .*: .*1\.png is not a picture"):
         next(iter(open_video(tmp_path)))
     clip = open_video(pictures(2), limits=VideoLimits(max_pixels=100))
-    with pytest.raises(MediaError, match="frame 0 of the list of frames: .*limit is 100"):
+    with pytest.raises(MediaError, match=r"frame 0 of the list of frames: .*limit is 100"):
         clip.read([0.0])
 
 

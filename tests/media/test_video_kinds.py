@@ -86,6 +86,7 @@ def test_sound_and_text_are_no_clips(tmp_path):
 
 def test_signatures_end_where_the_bytes_end():
     """Every beginning of every kind is answered, however short."""
-    for data in (saved("WEBP", 3), saved("GIF", 3), b"RIFF....AVI ", b"\0\0\0\x18ftypmp42", b"OggS"):
+    heads = (b"RIFF....AVI ", b"\0\0\0\x18ftypmp42", b"OggS")
+    for data in (saved("WEBP", 3), saved("GIF", 3), *heads):
         for length in range(min(len(data), 40)):
             assert has_video_signature(data[:length]) in (True, False)

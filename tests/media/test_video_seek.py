@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
-from pathlib import Path
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -66,7 +66,7 @@ def test_every_frame_comes_in_order(video):
     frames = list(video)
     assert [number_of(frame.picture) for frame in frames] == list(range(60))
     assert frames[0].time == 0.0
-    assert all(a.time < b.time for a, b in zip(frames, frames[1:], strict=False))
+    assert all(a.time < b.time for a, b in pairwise(frames))
 
 
 @pytest.mark.parametrize("count", [1, 3, 60])
@@ -96,7 +96,7 @@ def test_iterating_and_reading_may_alternate(video):
 
 
 def test_only_the_gops_that_are_needed_are_read(tmp_path):
-    """One frame of a clip of 20 groups of 12: the packets of its own group, and a few to be sure."""
+    """One frame of a clip of 20 groups of 12: the packets of its group, and a few to be sure."""
     video = VideoFile(write_clip(tmp_path / "a.mp4", 240, keyframes=12))
     before = video.work.packets
     assert number_of(video.read([5.0])[0].picture) == 125

@@ -17,9 +17,7 @@ from tests.clips import number_of, numbered
 def webp(count: int, durations: list[int] | int = 100) -> bytes:
     buffer = io.BytesIO()
     first, *rest = [Image.fromarray(numbered(number)) for number in range(count)]
-    first.save(
-        buffer, "WEBP", save_all=True, append_images=rest, duration=durations, lossless=True
-    )
+    first.save(buffer, "WEBP", save_all=True, append_images=rest, duration=durations, lossless=True)
     return buffer.getvalue()
 
 

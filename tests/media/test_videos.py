@@ -49,7 +49,8 @@ def test_every_kind_of_source(clip):
 
 
 def test_the_name_does_not_matter(clip, tmp_path):
-    for name in ("clip.jpg", "clip", "ünïcödé 漢字 🎬.avi", "a:b%20 c?.mp4", "-i.mp4", "concat:a|b"):
+    names = ("clip.jpg", "clip", "ünïcödé 漢字 🎬.avi", "a:b%20 c?.mp4", "-i.mp4", "concat:a|b")
+    for name in names:
         path = tmp_path / name
         path.write_bytes(clip.read_bytes())
         assert ends(path) == [0, 49]
@@ -106,7 +107,8 @@ def test_what_is_no_clip(source, words):
 def test_pictures_and_sound_are_no_clips(tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     assert "is not a clip; wanted mp4" in refusal(tmp_path / "a.png")
-    assert "has no video stream, only sound; wanted a clip" in refusal(write_sound(tmp_path / "s.mp4"))
+    sound = write_sound(tmp_path / "s.mp4")
+    assert "has no video stream, only sound; wanted a clip" in refusal(sound)
 
 
 def test_the_cover_of_a_song_is_no_video(tmp_path):

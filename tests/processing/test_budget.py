@@ -40,7 +40,7 @@ def test_reading(text: str, wanted: Budget) -> None:
     "text", ["", "500", "0ms", "-5ms", "fast", "1.5tok", "0tok", "5 m", "1e3ms", "5ms5ms", "٣ms x"]
 )
 def test_what_is_no_budget_says_how_to_write_one(text: str) -> None:
-    with pytest.raises(InputError, match="write it as 500ms, 1.5s or 256tok"):
+    with pytest.raises(InputError, match=r"write it as 500ms, 1\.5s or 256tok"):
         Budget.parse(text)
 
 
@@ -49,10 +49,10 @@ def test_costs_add_up() -> None:
     assert seen == pytest.approx(10 + 60 + 500 + 100 + 16)
 
 
-def allotter(budget: str, policy: BudgetPolicy = BudgetPolicy(None)) -> Allotter:
+def allotter(budget: str, policy: BudgetPolicy | None = None) -> Allotter:
     return Allotter(
         Budget.parse(budget),
-        policy,
+        policy or BudgetPolicy(None),
         RULES,
         tokens_per_tile=64,
         picture_tokens=picture_tokens,

@@ -127,9 +127,9 @@ def test_frames_equal_the_published_pixels(folder, clip):
     with open_video(clip) as video:
         frames = video.read([0.0, 37 / 25, 74 / 25])
     assert [number_of(frame.picture) for frame in frames] == [0, 37, 74]
-    wanted = theirs(
-        [[f.picture for f in frames]], do_image_splitting=False, return_tensors="np"
-    )["pixel_values"][0]
+    wanted = theirs([[f.picture for f in frames]], do_image_splitting=False, return_tensors="np")[
+        "pixel_values"
+    ][0]
     assert np.array_equal(normalize(found.tiles, processor.rules), wanted)
 
 
@@ -185,10 +185,9 @@ def test_the_first_generation_sees_frames_without_words(first_generation, clip):
     assert (found.times, found.worded) == ((0.0, 1.0, 2.0), False)
     assert (found.plan.height, found.plan.width) == (384, 384)
     text = prompt(first_generation, ask("Answer briefly.", VideoPart(clip), "What?"))
-    assert text == (
-        "<|im_start|>User: Answer briefly.(T)(T)(T)What?<end_of_utterance>\nAssistant:"
-    )
-    assert prompt(first_generation, ask(VideoPart(clip), "What?")).startswith("<|im_start|>User:(T)")
+    assert text == ("<|im_start|>User: Answer briefly.(T)(T)(T)What?<end_of_utterance>\nAssistant:")
+    alone = prompt(first_generation, ask(VideoPart(clip), "What?"))
+    assert alone.startswith("<|im_start|>User:(T)")
 
 
 def test_the_cinepile_square_is_the_middle(first_generation):
@@ -250,7 +249,7 @@ def test_a_plan_says_what_the_inputs_will_be(small, clip):
 def test_too_many_frames_say_how_many_would_fit(small, clip):
     options = VideoOptions("fps", fps=25)
     inputs = small([small.open(ask(VideoPart(clip, options), "What?"))])
-    with pytest.raises(ContextLengthError, match="1 clip took 64 frames .*max_frames to") as told:
+    with pytest.raises(ContextLengthError, match=r"1 clip took 64 frames .*max_frames to") as told:
         small.check_context(inputs, max_new_tokens=10, max_positions=2000)
     most = int(str(told.value).split("max_frames to ")[1].split()[0])
     fewer = VideoOptions("fps", fps=25, max_frames=most)
@@ -274,7 +273,7 @@ def test_a_video_of_the_caller_stays_open(small, clip):
 
 
 def test_a_clip_that_cannot_be_opened_is_named(small, clip):
-    with pytest.raises(MediaError, match="gone.mp4 does not exist"):
+    with pytest.raises(MediaError, match=r"gone\.mp4 does not exist"):
         small.open(ask(VideoPart("gone.mp4")))
-    with pytest.raises(InputError, match="is 3.00 s long and start is 5 s"):
+    with pytest.raises(InputError, match=r"is 3\.00 s long and start is 5 s"):
         small.open(ask(VideoPart(clip, VideoOptions(start=5))))

@@ -1,4 +1,4 @@
-"""The words around frames, against the published processor and the package it spells numbers with."""
+"""The words around frames, against the published processor and num2words, which it uses."""
 
 from __future__ import annotations
 

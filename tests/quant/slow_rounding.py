@@ -1,4 +1,4 @@
-"""The slow, obvious twin of `quant/schemes.py`: one number at a time, in Python's own arithmetic."""
+"""The slow, obvious twin of `quant/schemes.py`: number by number, in Python's own arithmetic."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_what_is_said_to_fit_does_and_not_much_more_would(
     processor: Processor, video: bool
 ) -> None:
     stand_in = StandIn(_with_video(processor, video))
-    question, film = "What happens? " * 20, slides(10_000)
+    question, film = "What happens? " * 20, slides(5000)
     count = frames_that_fit(cast(Assistant, stand_in), film, VideoOptions(), question, 300)
     room = processor.config.text.max_position_embeddings - 300
     assert _tokens(stand_in.processor, film, question, count) <= room
@@ -152,7 +152,7 @@ def test_no_prompt_of_any_window_is_too_long(assistant: StandIn) -> None:
 
     assistant.reply = measure
     through(assistant, slides(1200), VideoOptions(max_frames=1200))
-    assert 0.95 * context < longest <= context
+    assert 0.9 * context < longest <= context
 
 
 def test_a_long_answer_may_be_cut_but_divides_nothing(assistant: StandIn) -> None:

@@ -1,4 +1,4 @@
-"""Codes in few bits: the way to values and back, against a slow twin and the library of the format."""
+"""Codes in few bits: to values and back, against a slow twin and the library of the format."""
 
 from __future__ import annotations
 

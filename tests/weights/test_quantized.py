@@ -40,9 +40,7 @@ def write_quantized(folder: Path) -> tuple[dict[str, Any], dict[str, Packed]]:
     tensors: dict[str, Any] = random_tensors(write_config(folder))
     matrices = some_matrices(tensors)
     plain = {name: values for name, values in tensors.items() if name not in matrices}
-    parts = {
-        name + end: part for name, m in matrices.items() for end, part in to_words(m).items()
-    }
+    parts = {name + end: part for name, m in matrices.items() for end, part in to_words(m).items()}
     scale, zero = np.array([0.5], np.float32), np.array([-3], np.int8)
     inputs = {
         FC1.replace("weight", "input_scale"): scale,
@@ -112,9 +110,7 @@ def test_the_section_names_every_matrix_once(tmp_path: Path) -> None:
     section = json.loads((tmp_path / "config.json").read_text())[SECTION]
     groups = section["config_groups"].values()
     targets = [target for group in groups for target in group["targets"]]
-    assert sorted(targets) == sorted(
-        f"model.{name.removesuffix('.weight')}" for name in matrices
-    )
+    assert sorted(targets) == sorted(f"model.{name.removesuffix('.weight')}" for name in matrices)
     told = {
         (g["weights"]["num_bits"], g["weights"]["group_size"], bool(g["input_activations"]))
         for g in groups
