@@ -130,7 +130,7 @@ def run_facts(run: Path) -> dict[str, Any]:
     looks = [line for line in lines if line.get("held_out") is not None]
     pairs = {
         task: [before, looks[-1]["held_out_tasks"][task]]
-        for task, before in (looks[0].get("held_out_tasks", {}) if looks else {}).items()
+        for task, before in (looks[0]["held_out_tasks"] if looks else {}).items()
     }
     return {
         "stage": recipe["stage"],

@@ -2,7 +2,7 @@
 
 A combination is a model's weights, an engine, a precision, a number of threads, the machine and the
 versions of what runs: what was measured for one says nothing about another. Measuring is left to
-`smolvlm bench --fit`, choosing tiles by it to `processing/budget.py`.
+whoever calls `keep_costs`, choosing tiles by it to `processing/budget.py`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def required_costs(
     precision: str | None = None,
     threads: int | None = None,
 ) -> Costs:
-    """What was fitted for what would run; `InputError` says how when nothing was.
+    """What was fitted for what would run; `InputError` when nothing was.
 
     model: how the user calls it. The others are those of `choose.create_engine`, and so are the
     errors.
@@ -50,9 +50,8 @@ def required_costs(
     costs = find_costs(checkpoint.fingerprint, choice, threads)
     if costs is None:
         raise InputError(
-            f"nobody has measured what {model} costs on {choice.name} {choice.precision} here; run"
-            f" `smolvlm bench {model} --fit` with the same engine, precision and threads once, or"
-            " give the budget in visual tokens: 256tok"
+            f"nobody has measured what {model} costs on {choice.name} {choice.precision} here with"
+            " these threads; give the budget in visual tokens: 256tok"
         )
     return costs
 

@@ -2,7 +2,7 @@
 
 The largest number of tiles is taken that keeps the question within the budget; every picture of the
 question has the same one, and clips keep their frames. What a number of tiles takes is told by
-`Costs`, fitted once on the machine (`smolvlm bench --fit`) and kept by `engines/fitted_costs.py`.
+`Costs`, measured once on the machine and kept by `engines/fitted_costs.py`.
 A budget nothing fits into gets the smallest possible, and a line in the log that says so. How tiles
 become a grid is `split.py`'s business.
 """

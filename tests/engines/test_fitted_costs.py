@@ -67,13 +67,13 @@ def test_what_cannot_be_used_is_as_good_as_absent(damage: Any) -> None:
     assert find_costs("a", CHOICES[0], None) is None
 
 
-def test_without_a_fit_the_way_to_one_is_told(tmp_path: Path) -> None:
+def test_without_a_fit_tokens_are_proposed(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(make_tiny("SmolVLM2-256M-Video-Instruct", tmp_path / "tiny"))
     with pytest.raises(InputError) as caught:
         required_costs("256m", checkpoint, "torch", "f32")
     assert str(caught.value) == (
-        "nobody has measured what 256m costs on torch f32 here; run `smolvlm bench 256m --fit` with"
-        " the same engine, precision and threads once, or give the budget in visual tokens: 256tok"
+        "nobody has measured what 256m costs on torch f32 here with these threads; give the budget"
+        " in visual tokens: 256tok"
     )
     row = next(row for row in CHOICES if (row.name, row.precision) == ("torch", "f32"))
     keep_costs(checkpoint.fingerprint, row, None, COSTS)

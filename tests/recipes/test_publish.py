@@ -179,15 +179,17 @@ def test_the_facts_of_the_runs(model: Path, tmp_path: Path) -> None:
     recipe = {"stage": "learn", "resolved": {"batch": 24}}
     (learned / "recipe.json").write_text(json.dumps(recipe))
     lines = [
-        {"step": 0, "held_out": 2.0},
+        {"step": 0, "held_out": 2.0, "held_out_tasks": {"word": 3.0}},
         {"step": 1, "loss": 2.1, "elapsed": 60.0, "skipped": 0},
-        {"step": 2, "loss": 1.9, "elapsed": 120.0, "skipped": 1, "held_out": 1.5},
+        {"step": 2, "loss": 1.9, "elapsed": 120.0, "skipped": 1}
+        | {"held_out": 1.5, "held_out_tasks": {"word": 2.5}},
     ]
     (learned / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     facts = publish(model, tmp_path / "out", rank=RANK, runs=[aligned, learned])
     assert facts["stages"] == [
         {"stage": "align", "minutes": 25, "held_out": 0.4},
-        {"stage": "learn", "minutes": 2.0, "steps": 2, "samples": 47, "held_out": [2.0, 1.5]},
+        {"stage": "learn", "minutes": 2.0, "steps": 2, "samples": 47, "held_out": [2.0, 1.5]}
+        | {"held_out_tasks": {"word": [3.0, 2.5]}},
     ]
 
 
