@@ -3,8 +3,8 @@
     python -m recipes.embedded.card
 
 Reads `benchmarks/results/embedded_suite.json` (the `results.json` of `smolvlm eval`), or as long as
-there is none `embedded_e1c.json` (`recall`), and the package's `trained.json`; writes `card.json`, which `smolvlm models embedded` prints, and
-`docs/embedded.md`. No number is typed in here.
+there is none `embedded_e1c.json` (`recall`), and the package's `trained.json`; writes `card.json`,
+which `smolvlm models embedded` prints, and `docs/embedded.md`. No number is typed in here.
 """
 
 from __future__ import annotations
