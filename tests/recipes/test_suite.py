@@ -207,7 +207,9 @@ def test_digits(tmp_path: Path, materials: Materials) -> None:
     rows = plan.rows(materials, "T")
     assert Counter(row["targets"][0] for row in rows) == dict.fromkeys(digits.NAMES, 2)
     assert all(int(row["drawing"]) % 10 == int(row["targets"][0]) for row in rows)
-    [picture] = frames_of(plan.message(rows[0], materials))
+    drawn, question = plan.message(rows[0], materials).parts
+    assert isinstance(drawn, ImagePart) and question == TextPart(rows[0]["question"])
+    picture = np.asarray(drawn.source)
     assert picture.shape == (224, 224, 3)
     assert picture[30, 30].max() < 60 and picture[30, -30].min() == picture[-30, 30].min() == 255
 
