@@ -39,7 +39,8 @@ def run(
     asked = read_suite(find_suite(suite))
     chosen = asked.select(tasks)
     with waiting("opening the model"):
-        assistant = api.load(model, **load)
+        # No prompt reuse: in bfloat16 an answer could depend on the item asked before it.
+        assistant = api.load(model, prefix_cache=0, **load)
         head = header(asked, model, assistant)
     records = Records.open(out, head)
     with progress_bar() as bar:
