@@ -1,11 +1,11 @@
 """From a trained model folder to the files the package carries: what training changed, made small.
 
-    python -m recipes.embedded.publish MODEL [--runs DIR DIR ...] [--out DIR] [--rank 40]
+    python -m recipes.embedded.publish MODEL [--runs DIR DIR ...] [--out DIR] [--rank 88]
 
 Compares the folder with what its two packages bring, and writes `trained.safetensors` and
 `trained.json` in the form `weights/embedded.py` reads: matrices of the language model as low-rank
-updates (adapters of several stages become one), matrices of the tower and the connector as int8
-changes with a scale per row, vectors and token rows as they are. Beside them go copies of the
+updates in int8 (adapters of several stages become one), matrices of the tower and the connector as
+int8 changes with a scale per row, vectors and token rows as they are. Beside them go copies of the
 config files, so that `assemble(DIR)` gives a folder to evaluate before anything enters the package.
 Without `--out` it replaces the package's own.
 """
@@ -92,7 +92,7 @@ def changes(
             trained |= {f"rows:{name}": _half(after[rows]), f"rows_index:{name}": rows}
         elif name.startswith("text_model.") and delta.ndim == 2:
             down, up, energy = low_rank(delta, rank)
-            trained |= {f"lora_a:{name}": _half(down), f"lora_b:{name}": _half(up)}
+            trained |= int8_factors(name, down, up)
             kept, whole = kept + energy, whole + float(np.square(delta).sum())
         elif delta.ndim >= 2:
             steps, scale = int8_rows(delta)
@@ -110,11 +110,22 @@ def low_rank(delta: Floats, rank: int) -> tuple[Floats, Floats, float]:
     return a.numpy(), b.numpy(), float(sizes[:rank].square().sum())
 
 
+def int8_factors(name: str, down: Floats, up: Floats) -> dict[str, NDArray[Any]]:
+    """A (r, in) and B (out, r) as int8, and the size of a step of both for each of the r."""
+    rows, row_sizes = int8_rows(down)  # (r, in), (r,)
+    columns, column_sizes = int8_rows(up.T)  # (r, out), (r,)
+    return {
+        f"lora_a:{name}": rows,
+        f"lora_b:{name}": np.ascontiguousarray(columns.T),
+        f"lora_scale:{name}": row_sizes * column_sizes,
+    }
+
+
 def int8_rows(delta: Floats) -> tuple[NDArray[np.int8], Floats]:
     """Steps of -127..127 in the shape of `delta`, and their size for each row: float32 (out,)."""
     flat = delta.reshape(len(delta), -1)  # (out, in)
     scale = np.maximum(np.abs(flat).max(axis=1) / 127, np.finfo(np.float32).tiny)  # (out,)
-    steps = np.rint(flat / scale[:, None]).astype(np.int8)
+    steps = np.rint(flat / scale[:, None]).astype(np.int8, order="C")
     return steps.reshape(delta.shape), scale.astype(np.float32)
 
 
@@ -167,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("--out", type=Path, default=assets(), help="a folder for a trial")
-    parser.add_argument("--rank", type=int, default=40)
+    parser.add_argument("--rank", type=int, default=88)
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="folders of the stages")
     args = parser.parse_args(arguments)
     try:

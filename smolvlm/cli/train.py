@@ -49,6 +49,8 @@ class Training:
     workers: int | None = None
     save_every: float = 300.0
     max_file_mb: float | None = None
+    tower_cache_mb: float = 0.0
+    compiled: bool = False
 
 
 def run(told: Training, generators: Mapping[str, Generator] | None = None) -> None:
@@ -85,12 +87,14 @@ def train(
 ) -> None:
     """Open everything, train, write the result."""
     try:
+        from smolvlm.training.allocator import keep_freed_memory
         from smolvlm.training.distributed import choose_device, join_world, use_threads
         from smolvlm.training.runs import open_run
     except ImportError as error:
         raise _lacking(error) from None
     if told.threads is not None:
         use_threads(told.threads)
+    keep_freed_memory()
     device = choose_device(told.device)
     world = join_world(device)
     try:
@@ -229,6 +233,8 @@ def _options(told: Training, device: str) -> RunOptions:
         workers=workers,
         save_every=told.save_every,
         max_bytes=None if size is None else int(size * MEGABYTE),
+        tower_cache=int(told.tower_cache_mb * MEGABYTE),
+        compiled=told.compiled,
     )
 
 

@@ -10,6 +10,8 @@ Letters: B samples, L tokens, H width, A heads, G key/value heads, W width of on
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,9 +27,32 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., H) -> (..., H), in the dtype of `x`."""
+        normed: Tensor = _Normed.apply(x, self.eps)  # type: ignore[no-untyped-call]
+        return self.weight * normed
+
+
+class _Normed(torch.autograd.Function):
+    """x / rms(x), which keeps its narrow input for the backward pass and nothing else of its size.
+
+    Left to autograd, the float32 steps in between are kept: in a bfloat16 model more memory than
+    all else that a layer keeps, and more passes over it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
+        """(..., H) -> (..., H)."""
         wide = x.float()
-        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return self.weight * wide.type_as(x)
+        inverse = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)  # (..., 1)
+        ctx.save_for_backward(x, inverse)
+        return (wide * inverse).type_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        """d/dx of x r with r = rms(x)^-1: r (g - n mean(g n)), where n = x r."""
+        x, inverse = ctx.saved_tensors
+        normed, grad = x.float() * inverse, grads[0].float()  # (..., H)
+        along = (grad * normed).mean(-1, keepdim=True)  # (..., 1)
+        return grad.addcmul(normed, along, value=-1).mul_(inverse).type_as(x), None
 
 
 class GatedMLP(nn.Module):

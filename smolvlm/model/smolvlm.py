@@ -11,6 +11,7 @@ the batch, H text width, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -45,11 +46,19 @@ class SmolVLM(nn.Module):
         )
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> SmolVLM:
-        """The network with a checkpoint's weights, copied into `dtype`, in evaluation mode."""
+    def from_checkpoint(
+        cls,
+        checkpoint: Checkpoint,
+        dtype: torch.dtype | Callable[[str], torch.dtype] = torch.float32,
+    ) -> SmolVLM:
+        """The network with a checkpoint's weights, copied into `dtype`, in evaluation mode.
+
+        dtype: of all weights, or a function from the name of each.
+        """
+        of = dtype if callable(dtype) else lambda _: dtype
         with torch.device("meta"):
             model = cls(checkpoint.config)
-        weights = {name: _tensor(checkpoint, name, dtype) for name in model.state_dict()}
+        weights = {name: _tensor(checkpoint, name, of(name)) for name in model.state_dict()}
         model.load_state_dict(weights, assign=True)
         return model.eval()
 

@@ -1,9 +1,10 @@
 """What a run says: one JSON line a step, the samples it left out, means while it goes.
 
 `log.jsonl` grows by a line for every step and validation; a run that goes on first drops the lines
-of steps that will be done again. `skipped.jsonl` names every sample left out, and more than one in
-a hundred of them ends the run: then the data are wrong, not a sample. How it looks on a terminal is
-left to the command line.
+of steps that will be done again. The same figures go to `tensorboard/` where tensorboardX is
+installed (the extra `train` brings it). `skipped.jsonl` names every sample left out, and more than
+one in a hundred of them ends the run: then the data are wrong, not a sample. How it looks on a
+terminal is left to the command line.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,7 @@ class Log:
 
     def __init__(self, folder: Path) -> None:
         self._lines, self._skips = folder / "log.jsonl", folder / "skipped.jsonl"
+        self._curves_folder, self._curves = folder / "tensorboard", None
         folder.mkdir(parents=True, exist_ok=True)
 
     def rewind(self, step: int) -> None:
@@ -80,19 +83,42 @@ class Log:
                     line for line in path.read_text("utf-8").splitlines() if _step(line) <= step
                 ]
                 path.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
+        if find_spec("tensorboardX"):
+            from tensorboardX import SummaryWriter
+
+            self._curves = SummaryWriter(
+                str(self._curves_folder),
+                purge_step=step + 1 if step >= 0 else None,
+                filename_suffix=f".from-{step + 1}",
+            )
 
     def write(self, report: Report) -> None:
         """One line for a step."""
-        _append(self._lines, [report.line()])
+        line = report.line()
+        _append(self._lines, [line])
+        self._draw(report.step, line)
 
     def write_held_out(self, step: int, means: Means) -> None:
         """A line for held-out losses that were taken after the last step."""
         tasks = _rounded(means.of_tasks())
-        _append(self._lines, [{"step": step, "held_out": means.of_all(), "held_out_tasks": tasks}])
+        line = {"step": step, "held_out": means.of_all(), "held_out_tasks": tasks}
+        _append(self._lines, [line])
+        self._draw(step, line)
 
     def write_skips(self, step: int, skips: Sequence[Skip]) -> None:
         """One line for each sample left out."""
         _append(self._skips, [{"step": step, "key": s.key, "reason": s.reason} for s in skips])
+
+    def _draw(self, step: int, line: Mapping[str, Any]) -> None:
+        """The numbers of a line as points of curves: `loss`, `tasks/colour`, `rates/text`, ..."""
+        if self._curves is None:
+            return
+        for name, value in line.items():
+            points = value if isinstance(value, Mapping) else {"": value}
+            for part, number in points.items():
+                if name != "step":
+                    self._curves.add_scalar(f"{name}/{part}".rstrip("/"), number, step)
+        self._curves.flush()
 
     @property
     def skipped_path(self) -> Path:

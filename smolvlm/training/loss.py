@@ -24,16 +24,25 @@ from smolvlm.model.vision import VisionTower
 from smolvlm.processing.pixels import normalization_table
 from smolvlm.training.collate import NO_LOSS, Batch
 from smolvlm.training.lora import adapters
+from smolvlm.training.tower_cache import TowerCache
 
-TILES_AT_ONCE = 16  # through a frozen tower; more saves no time and takes memory
 LOGITS_AT_ONCE = 1024  # rows of the vocabulary's width, float32: 200 MB
 
 
 def token_losses(
-    model: SmolVLM, batch: Batch, rules: ImageRules, *, neftune: float = 0.0
+    model: SmolVLM,
+    batch: Batch,
+    rules: ImageRules,
+    *,
+    neftune: float = 0.0,
+    cache: TowerCache | None = None,
 ) -> Tensor:
-    """The cross-entropy of every learned token, in reading order: float32 (n,)."""
-    features = visual_tokens(model, batch.tiles, rules) if len(batch.tiles) else None  # (K, H)
+    """The cross-entropy of every learned token, in reading order: float32 (n,).
+
+    cache: where outputs of a frozen tower are kept.
+    """
+    tiles = batch.tiles
+    features = visual_tokens(model, tiles, rules, cache) if len(tiles) else None  # (K, H)
     x = model.embed(batch.ids, features)  # (B, L, H)
     if neftune:
         x = _with_noise(x, batch, neftune)
@@ -43,17 +52,17 @@ def token_losses(
     return _cross_entropy(model, hidden[learned], batch.targets[learned])  # (n, H), (n,)
 
 
-def visual_tokens(model: SmolVLM, tiles: Tensor, rules: ImageRules) -> Tensor:
+def visual_tokens(
+    model: SmolVLM, tiles: Tensor, rules: ImageRules, cache: TowerCache | None = None
+) -> Tensor:
     """Tiles uint8 (N, S, S, 3) -> the rows that take the place of `<image>` tokens, (K, H)."""
     table = torch.from_numpy(normalization_table(rules)).to(tiles.device)  # (3, 256)
     if any(parameter.requires_grad for parameter in model.vision_model.parameters()):
         patches = _trained_tower(model.vision_model, _pixels(tiles, table))  # (N, P, D)
     else:
-        with torch.no_grad():
-            pieces = [
-                model.vision_model(_pixels(t, table)) for t in torch.split(tiles, TILES_AT_ONCE)
-            ]
-            patches = torch.cat(pieces)  # (N, P, D)
+        patches = (cache or TowerCache())(
+            tiles, lambda piece: cast("Tensor", model.vision_model(_pixels(piece, table)))
+        )  # (N, P, D)
     tokens: Tensor = model.connector(patches)  # (N, T, H)
     return tokens.flatten(0, 1)  # (K, H)
 

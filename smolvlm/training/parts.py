@@ -20,6 +20,7 @@ from smolvlm.training.lora import adapt, train_rows
 from smolvlm.training.stages import Part, Stage
 
 PartName = Literal["vision", "connector", "text", "rows"]
+TABLES = ("text_model.embed_tokens.", "lm_head.")  # what `rows` are rows of
 PREFIXES: Mapping[PartName, tuple[str, ...]] = {
     "vision": ("vision_model.",),
     "connector": ("connector.",),
@@ -28,11 +29,11 @@ PREFIXES: Mapping[PartName, tuple[str, ...]] = {
 
 
 def prepare(model: SmolVLM, stage: Stage, row_ids: Sequence[int]) -> None:
-    """Freeze, adapt and cast a float32 model as the stage says; `row_ids` are its `rows.tokens`.
+    """Freeze, adapt and cast a model as the stage says; `row_ids` are its `rows.tokens`.
 
-    `InputError` for a name of the stage that nothing in the model has.
+    The model is float32, or was opened with `first_dtype`. `InputError` for a name of the stage
+    that nothing in the model has.
     """
-    assert model.dtype == torch.float32, "trained weights start from what the checkpoint holds"
     stage.check_runnable()
     model.requires_grad_(False)
     for name, part in parts(stage):
@@ -41,7 +42,21 @@ def prepare(model: SmolVLM, stage: Stage, row_ids: Sequence[int]) -> None:
         train_rows(model, row_ids)
     if stage.precision == "bf16":
         _cast_frozen(model, {name for name, part in parts(stage) if _trains_whole_tensors(part)})
+    trained = trained_parameters(model).values()
+    assert all(p.dtype == torch.float32 for p in trained), "trained weights start unrounded"
     model.train()
+
+
+def first_dtype(stage: Stage, name: str) -> torch.dtype:
+    """What a weight is read as: at once what it will be held as, where that can be said by name.
+
+    A frozen weight that is first float32 leaves a hole of twice its size in memory, which nothing
+    larger fits into.
+    """
+    if stage.precision == "f32" or (stage.rows.rate and name.startswith(TABLES)):
+        return torch.float32
+    part = dict(parts(stage))[part_of(name)]
+    return torch.float32 if _trains_whole_tensors(part) else torch.bfloat16
 
 
 def parts(stage: Stage) -> Iterator[tuple[PartName, Part]]:

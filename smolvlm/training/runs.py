@@ -31,7 +31,13 @@ from smolvlm.training.distributed import World
 from smolvlm.training.keys import flatten
 from smolvlm.training.loader import Steps
 from smolvlm.training.mixture import MixtureFile
-from smolvlm.training.parts import find_row_ids, part_of, prepare, trained_parameters
+from smolvlm.training.parts import (
+    find_row_ids,
+    first_dtype,
+    part_of,
+    prepare,
+    trained_parameters,
+)
 from smolvlm.training.sources import Generator
 from smolvlm.training.stages import Recipe, Stage
 from smolvlm.training.trainer import RunOptions, Trainer
@@ -78,6 +84,8 @@ def open_run(
     base = open_checkpoint(folder)
     base.require_values()
     model = _open_model(base, steps.processor, stage).to(device or torch.device("cpu"))
+    if options is not None and options.compiled:
+        compile_layers(model)
     resolved = {**flatten(stage), **facts, "base": content_digest(folder)}
     del resolved["mixture"]  # where the file lies may change; what it says stands in `facts`
     trainer = Trainer(
@@ -128,12 +136,21 @@ def _open_steps(
 
 def _open_model(base: Checkpoint, processor: Processor, stage: Stage) -> SmolVLM:
     """The network as the stage wants it."""
-    model = SmolVLM.from_checkpoint(base, dtype=torch.float32)
+    model = SmolVLM.from_checkpoint(base, dtype=partial(first_dtype, stage))
     torch.manual_seed(stage.seed)  # the adapters' first numbers
     prepare(model, stage, find_row_ids(processor.tokenizer, stage))
     if stage.checkpointing:
         forget_activations(model, stage)
     return model
+
+
+def compile_layers(model: SmolVLM) -> None:
+    """Let `torch.compile` fuse each layer when it is first used; lengths may change.
+
+    Pays on a GPU. On the CPUs it was measured on it gave nothing (`recipes/embedded/tried.md`).
+    """
+    for layer in (*model.text_model.layers, *model.vision_model.encoder.layers):
+        layer.compile(dynamic=True)
 
 
 def forget_activations(model: SmolVLM, stage: Stage) -> None:

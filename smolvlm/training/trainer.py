@@ -34,6 +34,7 @@ from smolvlm.training.parts import trained_parameters
 from smolvlm.training.schedule import rate_factor
 from smolvlm.training.stages import Stage
 from smolvlm.training.state import State, check_recipe, collect, newest_state, restore, save_state
+from smolvlm.training.tower_cache import TowerCache
 
 Listener = Callable[[Report], None]
 
@@ -44,12 +45,16 @@ class RunOptions:
 
     workers: processes that prepare data; 0 prepares between the steps. save_every: seconds between
     checkpoints; 0 saves every step. max_bytes: of a file of a checkpoint, None for no limit.
+    tower_cache: bytes of a frozen tower's outputs to keep. compiled: whether the layers go through
+    `torch.compile`.
     """
 
     resume: bool = False
     workers: int = 0
     save_every: float = 300.0
     max_bytes: int | None = None
+    tower_cache: int = 0
+    compiled: bool = False
 
 
 @dataclass
@@ -84,6 +89,7 @@ class Trainer:
         self.parameters = list(trained_parameters(model).values())
         self.cost = Cost.of(model.config, stage)
         self.log = Log(out)
+        self.tower_cache = TowerCache(self.options.tower_cache)
         self.progress = Progress()
         self._held_out: StepData | None = None
         self._looked_at = -1  # the step whose held-out losses were taken last
@@ -239,7 +245,9 @@ class Trainer:
     ) -> tuple[torch.Tensor, list[str]]:
         batch = batch.to(self.model.device)
         with self._autocast():
-            losses = token_losses(self.model, batch, self.rules, neftune=neftune)  # (n,)
+            losses = token_losses(
+                self.model, batch, self.rules, neftune=neftune, cache=self.tower_cache
+            )  # (n,)
         sums = sample_sums(losses, batch).tolist()
         counts = torch.bincount(batch.owners, minlength=len(sums)).tolist()
         for task, total, count in zip(batch.tasks, sums, counts, strict=True):

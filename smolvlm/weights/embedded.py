@@ -14,7 +14,8 @@ Keys of `trained.safetensors` (float16 or float32 if not said; NAME is one of ou
 
 - `set:NAME` replaces the tensor.
 - `rows:NAME` (n, H) replaces the rows `rows_index:NAME` (n,) int32.
-- `lora_a:NAME` (r, in) and `lora_b:NAME` (out, r) add scale * B @ A, `scale` from `trained.json`.
+- `lora_a:NAME` (r, in) and `lora_b:NAME` (out, r) add scale * B @ A, `scale` from `trained.json`;
+  where they are int8, each of the r products is multiplied by its own of `lora_scale:NAME` (r,).
 - `delta:NAME` int8 adds its numbers times `delta_scale:NAME` (out,) float32, one for each row.
 """
 
@@ -169,13 +170,15 @@ def apply_trained(
             merged[name][trained[f"rows_index:{name}"]] = value
         elif kind == "lora_b":
             up, down = value.astype(np.float32), trained[f"lora_a:{name}"].astype(np.float32)
-            merged[name] = merged[name] + np.float32(scale) * (up @ down)  # (out, in)
+            sizes = np.float32(scale) * trained.get(f"lora_scale:{name}", np.ones(1, np.float32))
+            merged[name] = merged[name] + up @ (sizes[:, None] * down)  # (out, in)
         elif kind == "delta":
             scales = trained[f"delta_scale:{name}"].reshape(-1, *[1] * (value.ndim - 1))
             merged[name] = merged[name] + scales * value
         else:
             # Read together with their partners above.
-            assert kind in ("rows_index", "lora_a", "delta_scale"), f"{key} is of no known kind"
+            partners = ("rows_index", "lora_a", "lora_scale", "delta_scale")
+            assert kind in partners, f"{key} is of no known kind"
     return merged
 
 

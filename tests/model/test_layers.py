@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import Tensor
 
 from smolvlm.model.layers import (
     GatedMLP,
@@ -36,6 +39,29 @@ def test_rms_norm_takes_its_statistics_in_float32() -> None:
     scale = (x.double().pow(2).mean() + 1e-5).sqrt()
     assert norm(x).dtype == torch.bfloat16
     torch.testing.assert_close(norm(x)[0, 1].double(), 0.5 / scale, rtol=4e-3, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rms_norm_has_the_gradients_of_its_definition(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    norm = RMSNorm(12, eps=1e-5)
+    norm.weight.data.normal_()
+    x, up = torch.randn(2, 5, 12).to(dtype), torch.randn(2, 5, 12)
+
+    def gradients(compute: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
+        at = x.clone().requires_grad_()
+        return torch.autograd.grad((compute(at) * up).sum(), (at, norm.weight))
+
+    def plain(at: Tensor) -> Tensor:
+        wide = at.float()
+        return norm.weight * (wide * (wide.square().mean(-1, keepdim=True) + 1e-5) ** -0.5)
+
+    for seen, wanted in zip(gradients(norm), gradients(plain), strict=True):
+        assert seen.dtype == wanted.dtype
+        loose = dtype == torch.bfloat16
+        torch.testing.assert_close(
+            seen, wanted, rtol=0.02 if loose else 1e-5, atol=1e-5 + 0.05 * loose
+        )
 
 
 @pytest.mark.parametrize("position", [0, 1, 77, 16383])

@@ -11,6 +11,7 @@ from PIL import Image
 from recipes.embedded.generators import (
     composites,
     questions,
+    quiz,
     shapes,
 )
 from recipes.embedded.generators.canvas import Scene
@@ -26,6 +27,8 @@ def small_materials() -> Materials:
 def scene_of(task: str, seed: int) -> tuple[Scene, list[questions.Turn]]:
     if task in shapes.SCENES:
         return shapes.made(task, seed)
+    if task in quiz.GENERATORS:
+        return quiz.made(task, small_materials(), seed)
     return composites.made(task, small_materials(), seed)
 
 

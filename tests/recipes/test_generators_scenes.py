@@ -22,6 +22,7 @@ from recipes.embedded.generators import (
     instruments,
     objects,
     questions,
+    quiz,
     several,
     shapes,
     words_only,
@@ -33,9 +34,20 @@ from recipes.embedded.pack import Row
 from recipes.embedded.synthetic import SyntheticDrawings
 from tests.recipes.scene_reading import named, pictures, scene_of, scenes, small_materials, words
 
-MODULES = (objects, composites, shapes, instruments, games, digits, several, clips, words_only)
+MODULES = (
+    objects,
+    composites,
+    shapes,
+    quiz,
+    instruments,
+    games,
+    digits,
+    several,
+    clips,
+    words_only,
+)
 TASKS = {task: make for module in MODULES for task, make in module.GENERATORS.items()}
-SCENIC = (*composites.SCENES, *shapes.SCENES)
+SCENIC = (*composites.SCENES, *shapes.SCENES, *quiz.GENERATORS)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from smolvlm.config import ImageRules
 from smolvlm.model.smolvlm import SmolVLM
 from smolvlm.processing.pixels import normalize
 from smolvlm.processing.processor import Processor
-from smolvlm.training import loss
+from smolvlm.training import loss, tower_cache
 from smolvlm.training.collate import NO_LOSS, Batch, Item, collate, encode
 from smolvlm.training.lora import adapters
 from smolvlm.training.loss import sample_sums, token_losses, visual_tokens
@@ -88,7 +88,7 @@ def test_pixels_are_those_of_the_processor(
     tiles = torch.from_numpy(items[0].tiles).repeat(3, 1, 1, 1)
     pixels = torch.from_numpy(normalize(tiles.numpy(), processor.rules))
     wanted = model.encode_tiles(pixels).flatten(0, 1)
-    monkeypatch.setattr(loss, "TILES_AT_ONCE", 2)  # two pieces
+    monkeypatch.setattr(tower_cache, "TILES_AT_ONCE", 2)  # two pieces
     seen = visual_tokens(model, tiles, processor.rules)
     torch.testing.assert_close(seen, wanted, rtol=1e-5, atol=1e-5)
 

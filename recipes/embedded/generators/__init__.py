@@ -22,6 +22,7 @@ MODULES = (
     "objects",
     "composites",
     "shapes",
+    "quiz",
     "instruments",
     "games",
     "digits",

@@ -1,6 +1,7 @@
 """A contact sheet of a generator: twenty samples with their questions and answers, to be looked at.
 
-python -m recipes.embedded.generators.sheet NAME OUT.png [--first SEED] [--split test]
+python -m recipes.embedded.generators.sheet NAME OUT.webp [--first SEED] [--split test]
+python -m recipes.embedded.generators.sheet all docs/sheets
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from smolvlm.weights.cache import cache_folder
 COLUMNS, ROWS = 5, 4
 PICTURE, TEXT = 300, 150  # pixels: side of a picture, height of the words beneath
 LETTERS = 52  # characters of a line beneath
+ALL, QUALITY = "all", 40  # a picture of 300 pixels and its words stay legible at this quality
 
 
 def contact_sheet(samples: Sequence[Sample], face: ImageFont.FreeTypeFont) -> Image.Image:
@@ -69,26 +71,39 @@ def _words(sample: Sample) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m recipes.embedded.generators.sheet")
-    parser.add_argument("name")
+    parser.add_argument("name", help="of a generator, or `all`: then OUT is a folder")
     parser.add_argument("out", type=Path)
     parser.add_argument("--first", type=int, default=0, help="the first of twenty seeds")
     parser.add_argument("--split", choices=("train", "test"), default="train")
     parser.add_argument("--cache", type=Path, help="default: where smolvlm keeps its files")
     options = parser.parse_args(arguments)
     try:
-        known = generators()
-        if options.name not in known:
-            raise InputError(f"no generator {options.name!r}; there are {', '.join(known)}")
-        make = known[options.name]
         materials = Materials.open((options.cache or cache_folder()) / "assets")
-        split = {"split": options.split} if "split" in inspect.signature(make).parameters else {}
-        seeds = range(options.first, options.first + COLUMNS * ROWS)
-        face = materials.font(materials.fonts("train", "sans-serif")[0].name, 12)
-        contact_sheet([make(materials, seed, **split) for seed in seeds], face).save(options.out)
+        for name, path in _wanted(options.name, options.out).items():
+            samples = _samples(materials, name, options.first, options.split)
+            face = materials.font(materials.fonts("train", "sans-serif")[0].name, 12)
+            contact_sheet(samples, face).save(path, quality=QUALITY)
     except SmolVLMError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _wanted(name: str, out: Path) -> dict[str, Path]:
+    """Where the sheet of each wanted generator goes."""
+    known = generators()
+    if name == ALL:
+        out.mkdir(parents=True, exist_ok=True)
+        return {each: out / f"{each}.webp" for each in known}
+    if name not in known:
+        raise InputError(f"no generator {name!r}; there are {ALL} and {', '.join(known)}")
+    return {name: out}
+
+
+def _samples(materials: Materials, name: str, first: int, split: str) -> list[Sample]:
+    make = generators()[name]
+    known = {"split": split} if "split" in inspect.signature(make).parameters else {}
+    return [make(materials, seed, **known) for seed in range(first, first + COLUMNS * ROWS)]
 
 
 if __name__ == "__main__":
