@@ -7,7 +7,7 @@ Three parts, written to `results/video_decode.json`:
 
 - a clip of 10 minutes at 720p, made with PyAV: packets, bytes and seconds for the 64 frames of the
   reference rule, by seeking and by decoding everything;
-- a film of 2 hours (small, a frame a second): the same by seeking, and the share of its packets;
+- a film of 2 hours (small, 24 frames a second): the same by seeking, and the share of its packets;
 - the whole answer about the first clip on random weights of the 256M's shape: how much of its time
   goes into decoding and sampling, and how long a second question takes.
 
@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -34,15 +35,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import smolvlm
-from benchmarks.engine_speed import write_random
+from benchmarks.random_folder import write_folder
 from smolvlm.cli import machine
 from smolvlm.config import VideoRules
 from smolvlm.media.sampling import sample_times
 from smolvlm.media.video_file import VideoFile
 from smolvlm.types import VideoOptions
-from smolvlm.weights.embedded import fetch_text_gguf
-from smolvlm.weights.tokenizer_files import write_tokenizer_files
-from tests.checkpoints import GOLDEN, golden_json
 
 Figures = dict[str, Any]
 RESULT = Path(__file__).parent / "results" / "video_decode.json"
@@ -50,7 +48,8 @@ MODEL = "SmolVLM2-256M-Video-Instruct"
 RULES = VideoRules(fps=1.0, max_frames=64, longest_edge=512)
 PACKAGES = ("smolvlm", "av", "numpy", "pillow", "openvino")
 RATE, HEIGHT, WIDTH = 25, 720, 1280
-FILM_RATE, FILM_HEIGHT, FILM_WIDTH = 1, 180, 320
+FILM_RATE, FILM_HEIGHT, FILM_WIDTH = 24, 180, 320
+REEL = 2.0  # minutes of a clip that are encoded; the rest are their packets again
 
 
 def scenes(frames: int, height: int, width: int, each: int) -> Iterator[NDArray[np.uint8]]:
@@ -74,6 +73,29 @@ def write(path: Path, frames: Iterator[NDArray[np.uint8]], rate: int) -> None:
         for array in frames:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))
         out.mux(stream.encode())
+
+
+def write_long(path: Path, minutes: float, height: int, width: int, rate: int) -> None:
+    """A clip of some minutes: one reel, another scene every 8 seconds, its packets again and again.
+
+    The reel begins with a keyframe and ends with its last frame, so each copy stands for itself.
+    """
+    reel = path.with_name("reel.mp4")
+    count = max(round(minutes / REEL), 1)
+    frames = int(min(REEL, minutes) * 60 * rate)
+    write(reel, scenes(frames, height, width, 8 * rate), rate)
+    with av.open(reel) as source, av.open(path, "w") as out:
+        stream = source.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        packets = [packet for packet in source.demux(stream) if packet.size]
+        length = int(Fraction(frames, rate) / stream.time_base)
+        for shift in range(0, count * length, length):
+            for packet in packets:
+                again = av.Packet(bytes(packet))
+                again.pts, again.dts = packet.pts + shift, packet.dts + shift
+                again.time_base, again.is_keyframe = packet.time_base, packet.is_keyframe
+                again.stream = copy
+                out.mux(again)
 
 
 def by_seeking(path: Path) -> tuple[Figures, float]:
@@ -124,19 +146,6 @@ def compare(path: Path, rounds: int, *, decode_all: bool) -> Figures:
     return found
 
 
-def write_model(folder: Path) -> Path:
-    """Random weights of the 256M's shape, with its published small files and a tokenizer."""
-    write_random(MODEL, folder)
-    for kind in ("processor_config", "added_tokens"):
-        (folder / f"{kind}.json").write_text(json.dumps(golden_json(MODEL, kind)))
-    template = (GOLDEN / f"{MODEL}.chat_template.jinja").read_text(encoding="utf-8")
-    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
-    write_tokenizer_files(
-        folder, fetch_text_gguf(), golden_json(MODEL, "added_tokens"), max_length=8192
-    )
-    return folder
-
-
 def answers(clip: Path, folder: Path, precision: str | None) -> Figures:
     """Two questions about one clip, after one about a picture that compiles and packs weights."""
     assistant = smolvlm.load(folder, precision=precision)
@@ -173,7 +182,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Reading 64 frames by seeking and by decoding all")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--film-minutes", type=float, default=120.0)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", help="of the engine that answers")
     parser.add_argument("--no-answer", action="store_true", help="leave the whole answer out")
     parser.add_argument("--output", type=Path, default=RESULT)
@@ -186,15 +195,13 @@ def main() -> None:
     result = surroundings(options)
     with tempfile.TemporaryDirectory() as scratch:
         clip, film, model = (Path(scratch) / name for name in ("clip.mp4", "film.mp4", "model"))
-        frames = int(options.minutes * 60 * RATE)
-        write(clip, scenes(frames, HEIGHT, WIDTH, 8 * RATE), RATE)
+        write_long(clip, options.minutes, HEIGHT, WIDTH, RATE)
         result["clip_720p"] = compare(clip, options.rounds, decode_all=True)
-        frames = int(options.film_minutes * 60 * FILM_RATE)
-        write(film, scenes(frames, FILM_HEIGHT, FILM_WIDTH, 20), FILM_RATE)
+        write_long(film, options.film_minutes, FILM_HEIGHT, FILM_WIDTH, FILM_RATE)
         result["film"] = compare(film, options.rounds, decode_all=False)
         if not options.no_answer:
             model.mkdir()
-            result["answer"] = answers(clip, write_model(model), options.precision)
+            result["answer"] = answers(clip, write_folder(MODEL, model), options.precision)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))

@@ -9,7 +9,7 @@ process is taken along the changed ones. questions: the first and the second que
 given as a path and decoded anew, with all caches and with the features alone. simulation: hours of
 a camera, sped up, through everything that `smolvlm watch` runs; only the engine is a stand-in that
 waits as long as a model would, since its numbers are not the point. Ages are in seconds of the
-camera's clock.
+camera's clock. jpeg: a frame of a 1920x1080 MJPEG camera, dropped and taken.
 
 The name of a published checkpoint stands for its shape filled with random weights. Writes
 `results/watch.json`, or what was asked for into it.
@@ -18,8 +18,8 @@ The name of a published checkpoint stands for its shape filled with random weigh
 from __future__ import annotations
 
 import argparse
+import io
 import json
-import shutil
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -29,9 +29,11 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+import av
 import numpy as np
+from PIL import Image
 
-from benchmarks.engine_speed import write_random
+from benchmarks.random_folder import write_folder
 from benchmarks.watch_camera import (
     HEIGHT,
     RATE,
@@ -40,12 +42,15 @@ from benchmarks.watch_camera import (
     StandIn,
     camera_frames,
     resident,
+    scene,
     write_clip,
 )
 from smolvlm import api
 from smolvlm.cli import machine
-from smolvlm.cli.watching import FEATURES_MIB, PREFIXES_MIB
+from smolvlm.cli.watching import caches
 from smolvlm.media.camera import Camera
+from smolvlm.media.limits import DEFAULT_VIDEO_LIMITS
+from smolvlm.media.shots import shots_of
 from smolvlm.media.video_file import upright
 from smolvlm.media.video_frames import Frame
 from smolvlm.processing.processor import Processor
@@ -53,16 +58,15 @@ from smolvlm.types import VideoOptions, VideoPart
 from smolvlm.video.events import EventFile
 from smolvlm.video.sight import AssistantSight
 from smolvlm.video.watch import Plan, Watcher
-from smolvlm.weights.embedded import fetch_text_gguf
 from smolvlm.weights.hub import find_model
-from smolvlm.weights.tokenizer_files import write_tokenizer_files
-from tests.checkpoints import GOLDEN, NAMES, golden_json
+from tests.checkpoints import NAMES
 
 RESULT = Path(__file__).parent / "results" / "watch.json"
-PARTS = ("steps", "questions", "simulation")
+PARTS = ("steps", "questions", "simulation", "jpeg")
 PACKAGES = ("smolvlm", "openvino", "av", "numpy", "pillow")
 WHEN = "Is there a red box?"
 QUESTIONS = ("What happens in this video?", "Which colours can be seen?")
+FULL_HD = (1920, 1080)  # width, height
 EVERY = 1.0  # seconds of the camera between two steps
 
 Figures = dict[str, Any]
@@ -70,9 +74,9 @@ Figures = dict[str, Any]
 
 def steps(folder: Path, options: argparse.Namespace) -> Figures:
     """Milliseconds of both kinds of step, and the memory after each tenth of the changed ones."""
-    assistant = api.load(folder, feature_cache=FEATURES_MIB, prefix_cache=PREFIXES_MIB)
-    sight = AssistantSight(assistant, max_new_tokens=8)
-    watcher = Watcher(Plan(when=WHEN, describe=False), sight, now=lambda: 0.0)
+    plan = Plan(when=WHEN, describe=False)
+    assistant = api.load(folder, precision=options.precision, **caches(plan))
+    watcher = Watcher(plan, AssistantSight(assistant, max_new_tokens=8), now=lambda: 0.0)
     spent: dict[bool, list[float]] = {True: [], False: []}
     memory = []
     for number, decoded in enumerate(camera_frames(options.changed_steps + 2, repeats=2)):
@@ -89,6 +93,7 @@ def steps(folder: Path, options: argparse.Namespace) -> Figures:
         "unchanged_ms": summary(unchanged),
         "unchanged/changed": median(unchanged) / median(changed),
         "resident_bytes": memory,
+        "memory_last/first": memory[-1] / memory[0],
     }
 
 
@@ -104,7 +109,9 @@ def questions(folder: Path, options: argparse.Namespace) -> Figures:
             "clip": f"{options.frames} s, {WIDTH}x{HEIGHT}, {RATE} frames a second, H.264",
             "new_tokens": options.new_tokens,
         } | {
-            name: two_questions(api.load(folder, **load), clip, options.new_tokens)
+            name: two_questions(
+                api.load(folder, precision=options.precision, **load), clip, options.new_tokens
+            )
             for name, load in cached.items()
         }
 
@@ -126,8 +133,13 @@ def simulation(folder: Path, options: argparse.Namespace) -> Figures:
     """Hours of a camera that shows something new now and then; memory every tenth of them."""
     processor = Processor.from_folder(folder)
     engine = StandIn(processor.config, seconds=options.model_seconds / options.speed)
+    plan = Plan(when=WHEN, ask="What is there?")
+    kept = caches(plan)
     assistant = api.Assistant(
-        processor, lambda: engine.cached(FEATURES_MIB), folder=folder, prefix_cache=PREFIXES_MIB
+        processor,
+        lambda: engine.cached(kept["feature_cache"]),
+        folder=folder,
+        prefix_cache=kept["prefix_cache"],
     )
     seconds = options.hours * 3600
     feed = SimulatedFeed(seconds, speed=options.speed)
@@ -135,7 +147,7 @@ def simulation(folder: Path, options: argparse.Namespace) -> Figures:
     with tempfile.TemporaryDirectory() as scratch, Camera(feed, every=EVERY) as camera:
         log = EventFile(str(Path(scratch) / "events.jsonl"), live=False)
         sight = AssistantSight(assistant, max_new_tokens=8)
-        watcher = Watcher(Plan(when=WHEN, ask="What is there?"), sight, now=camera.now)
+        watcher = Watcher(plan, sight, now=camera.now)
         events = 0
         for item in camera:
             for event in watcher.take(item):
@@ -161,6 +173,28 @@ def simulation(folder: Path, options: argparse.Namespace) -> Figures:
     }
 
 
+def jpeg(folder: Path, options: argparse.Namespace) -> Figures:
+    """Milliseconds of a frame that nobody takes, and of one that becomes a picture."""
+    encoded = io.BytesIO()
+    Image.fromarray(scene(1, FULL_HD, seed=0)).save(encoded, "JPEG", quality=85)
+    stream = av.open(io.BytesIO(encoded.getvalue() * (options.changed_steps + 1)), format="mjpeg")
+    shots = shots_of(stream, "the camera", DEFAULT_VIDEO_LIMITS)
+    dropped, taken = [], []
+    next(shots)  # the first one is looked at by the stream itself
+    start = perf_counter()
+    for _, picture in shots:
+        dropped.append((perf_counter() - start) * 1e3)
+        start = perf_counter()
+        picture()
+        taken.append((perf_counter() - start) * 1e3)
+        start = perf_counter()
+    return {
+        "frame": f"{FULL_HD[0]}x{FULL_HD[1]}, {len(encoded.getvalue())} bytes",
+        "dropped_ms": summary(dropped),
+        "taken_ms": summary(taken),
+    }
+
+
 def summary(values: list[float]) -> Figures:
     """Median and range."""
     return {"median": median(values), "range": [min(values), max(values)], "count": len(values)}
@@ -182,15 +216,7 @@ def open_folder(model: str, scratch: Path) -> Path:
     """The folder of a model; a published name is its shape, with random weights and its words."""
     if model not in NAMES:
         return find_model(model)
-    write_random(model, scratch)
-    for kind in ("processor_config", "added_tokens"):
-        shutil.copy(GOLDEN / f"{model}.{kind}.json", scratch / f"{kind}.json")
-    template = (GOLDEN / f"{model}.chat_template.jinja").read_text(encoding="utf-8")
-    (scratch / "chat_template.jinja").write_text(template, encoding="utf-8")
-    length = golden_json(model, "config")["text_config"].get("max_position_embeddings", 8192)
-    added = golden_json(model, "added_tokens")
-    write_tokenizer_files(scratch, fetch_text_gguf(), added, max_length=length)
-    return scratch
+    return write_folder(model, scratch)
 
 
 def parse() -> argparse.Namespace:
@@ -198,11 +224,12 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What watching costs")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--model", default="embedded", help=f"a model, or one of {NAMES}")
+    parser.add_argument("--precision", help="of the engine that answers")
     parser.add_argument("--changed-steps", type=int, default=100)
     parser.add_argument("--frames", type=int, default=64)
     parser.add_argument("--new-tokens", type=int, default=16)
     parser.add_argument("--hours", type=float, default=2.0)
-    parser.add_argument("--speed", type=float, default=40.0)
+    parser.add_argument("--speed", type=float, default=20.0)
     parser.add_argument("--model-seconds", type=float, default=2.5, help="of a look, simulated")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
@@ -217,6 +244,7 @@ def main() -> None:
     options = parse()
     measures: dict[str, Callable[[Path, argparse.Namespace], Figures]] = {
         "steps": steps, "questions": questions, "simulation": simulation,
+        "jpeg": jpeg,
     }  # fmt: skip
     told = json.loads(options.output.read_text()) if options.output.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:

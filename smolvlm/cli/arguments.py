@@ -37,7 +37,7 @@ QUESTION_FOR_SEVERAL = "Describe the images."
 QUESTION_FOR_CLIP = "Describe the video."
 STDIN = "-"
 
-_SUFFIXES = (
+PICTURE_SUFFIXES = (
     ".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".ico", ".j2k", ".jfif", ".jp2",
     ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".svg", ".tga", ".tif",
     ".tiff", ".webp", *CLIP_SUFFIXES,
@@ -69,7 +69,7 @@ def names_picture(argument: str) -> bool:
     """Whether an argument names a picture rather than being a question (rule 2 above)."""
     if argument == STDIN or argument.startswith(_PATH_START) or _SCHEME.match(argument):
         return True
-    return PurePath(argument).suffix.lower() in _SUFFIXES or _exists(argument)
+    return PurePath(argument).suffix.lower() in PICTURE_SUFFIXES or _exists(argument)
 
 
 def open_pictures(names: Sequence[str], *, allow_url: bool) -> list[Image.Image | VideoPart]:

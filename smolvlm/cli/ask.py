@@ -21,6 +21,7 @@ from smolvlm.cli.arguments import open_pictures, split_arguments
 from smolvlm.cli.models import comes_from_hub
 from smolvlm.cli.terminal import EXIT_INTERRUPTED, one_line, waiting
 from smolvlm.engines.choose import fitting
+from smolvlm.errors import InputError
 from smolvlm.generation.stream import AnswerStream
 from smolvlm.options import read_generation
 from smolvlm.processing.plans import PromptPlan
@@ -29,11 +30,22 @@ from smolvlm.types import Answer, VideoPart
 
 @dataclass(frozen=True)
 class Output:
-    """What to print: the answer as JSON, a table of times, or only the plan."""
+    """What to print: the answer as JSON, a table of times, or only the plan.
+
+    each: a line for every picture (`ask_each.py`), into the file `out` where one is named.
+    """
 
     json: bool = False
     stats: bool = False
     explain: bool = False
+    each: bool = False
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.each and (self.stats or self.explain):
+            raise InputError("--each prints lines of JSON; leave out --stats and --explain")
+        if self.out is not None and not self.each:
+            raise InputError("--out is for the lines of --each; give both or send stdout to a file")
 
 
 def run(
@@ -47,6 +59,11 @@ def run(
     """Answer once. `load` and `generation` are keywords of `api.load` and `Assistant.stream`."""
     names, question = split_arguments(arguments)
     check_settings(load, generation)
+    if output.each:
+        from smolvlm.cli import ask_each
+
+        ask_each.run(names, question, model, load=load, generation=generation, out=output.out)
+        return
     start = perf_counter()
     pictures = open_pictures(names, allow_url=load.get("allow_urls", False))
     opened_ms = (perf_counter() - start) * 1e3

@@ -13,7 +13,7 @@ from importlib import metadata
 
 from smolvlm import __version__
 from smolvlm.cli import machine, show
-from smolvlm.engines.choose import Explanation, explain_choices
+from smolvlm.engines.choose import Explanation, default_choice, explain_choices
 from smolvlm.errors import CacheError
 from smolvlm.weights.cache import cache_folder
 
@@ -28,8 +28,8 @@ def examine() -> bool:
     healthy, cache = _cache()
     _print("system", [*_system(), cache])
     _print("packages", list(_packages()))
-    _print("engines, in the order they are tried", [_engine(choice) for choice in choices])
-    default = next((told.choice for told in choices if told.obstacle is None), None)
+    _print("engines", [_engine(choice) for choice in choices])
+    default = default_choice(choices)
     if default is None:
         print("default: none; no engine can run here, see the reasons above")
     else:

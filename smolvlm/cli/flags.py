@@ -179,6 +179,57 @@ MaxFileMb = Annotated[
     float | None,
     typer.Option(metavar="MB", help="Largest file of a checkpoint, for places with a limit."),
 ]
+TowerCacheMb = Annotated[
+    float,
+    typer.Option(
+        metavar="MB", min=0, help="Memory for what a frozen tower made of pictures seen before."
+    ),
+]
+Compiled = Annotated[
+    bool, typer.Option("--compile", help="Fuse layers with torch.compile; pays on a GPU.")
+]
+
+QuantizedModel = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A model name, hub id or folder.", show_default=False),
+]
+QuantizedFolder = Annotated[
+    str,
+    typer.Argument(metavar="OUT", help="Where the quantised folder goes.", show_default=False),
+]
+Plan = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Which layer is stored how: int8; int4 (the language model's layers); auto, which"
+        " finds the layers that 4 bits cost little; or a YAML or JSON file.",
+    ),
+]
+Calibrate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Pictures of the kind the model will see. [default: 12 drawn ones]",
+    ),
+]
+MaxLoss = Annotated[
+    float | None,
+    typer.Option(
+        "--max-loss",
+        metavar="X",
+        help="Write nothing if the logits diverge by more nats a token; auto looks for a plan that"
+        " keeps to it."
+        " [default: no limit; auto: 0.005]",
+    ),
+]
+ScoredOn = Annotated[
+    str | None,
+    typer.Option(
+        "--suite",
+        metavar="NAME|FOLDER",
+        help="Also score on a suite, before and after: `embedded`, or a folder.",
+    ),
+]
 
 Clip = Annotated[
     str,

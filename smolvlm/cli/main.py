@@ -13,9 +13,12 @@ from typing import Annotated
 import typer
 
 from smolvlm import __version__
-from smolvlm.cli import flags, video, watch
+from smolvlm.cli import flags, flags_speed, video, watch
 from smolvlm.cli.flags import given
+from smolvlm.cli.groups import ANSWER, CACHES, ENGINE, SOURCE, SPLITTING, URLS, Given, takes
 from smolvlm.cli.terminal import EXIT_CHECK_FAILED, reported
+
+LOAD = {**ENGINE, **SPLITTING, **CACHES, **SOURCE, **URLS}
 
 app = typer.Typer(
     name="smolvlm",
@@ -46,29 +49,18 @@ def root(
 
 
 @app.command()
+@takes(load=LOAD, generation=ANSWER)
 def ask(
     arguments: flags.Pictures,
     model: flags.Model = "embedded",
-    engine: flags.Engine = None,
-    precision: flags.Precision = None,
-    threads: flags.Threads = None,
-    max_tiles: flags.MaxTiles = None,
-    max_visual_tokens: flags.MaxVisualTokens = None,
-    policy: flags.Policy = None,
-    max_new_tokens: flags.MaxNewTokens = None,
-    temperature: flags.Temperature = None,
-    top_k: flags.TopK = None,
-    top_p: flags.TopP = None,
-    min_p: flags.MinP = None,
-    repetition_penalty: flags.RepetitionPenalty = None,
-    seed: flags.Seed = None,
-    stop: flags.Stop = None,
     as_json: flags.Json = False,
     stats: flags.Stats = False,
     explain: flags.Explain = False,
-    offline: flags.Offline = False,
-    revision: flags.Revision = None,
-    allow_url: flags.AllowUrl = False,
+    each: flags_speed.Each = False,
+    out: flags_speed.EachOut = None,
+    *,
+    load: Given,
+    generation: Given,
 ) -> None:
     """Answer a question about pictures.
 
@@ -77,43 +69,18 @@ def ask(
     with reported():
         from smolvlm.cli.ask import Output, run
 
-        run(
-            arguments,
-            model,
-            load=given(
-                engine=engine, precision=precision, threads=threads, policy=policy,
-                max_tiles=max_tiles, max_visual_tokens=max_visual_tokens,
-                offline=offline, revision=revision, allow_urls=allow_url,
-            ),
-            generation=given(
-                max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p,
-                min_p=min_p, repetition_penalty=repetition_penalty, seed=seed, stop=stop,
-            ),
-            output=Output(json=as_json, stats=stats, explain=explain),
-        )  # fmt: skip
+        output = Output(json=as_json, stats=stats, explain=explain, each=each, out=out)
+        run(arguments, model, load=load, generation=generation, output=output)
 
 
 @app.command()
+@takes(load=LOAD, generation=ANSWER)
 def chat(
     pictures: flags.ChatPictures = None,
     model: flags.Model = "embedded",
-    engine: flags.Engine = None,
-    precision: flags.Precision = None,
-    threads: flags.Threads = None,
-    max_tiles: flags.MaxTiles = None,
-    max_visual_tokens: flags.MaxVisualTokens = None,
-    policy: flags.Policy = None,
-    max_new_tokens: flags.MaxNewTokens = None,
-    temperature: flags.Temperature = None,
-    top_k: flags.TopK = None,
-    top_p: flags.TopP = None,
-    min_p: flags.MinP = None,
-    repetition_penalty: flags.RepetitionPenalty = None,
-    seed: flags.Seed = None,
-    stop: flags.Stop = None,
-    offline: flags.Offline = False,
-    revision: flags.Revision = None,
-    allow_url: flags.AllowUrl = False,
+    *,
+    load: Given,
+    generation: Given,
 ) -> None:
     """Talk about pictures, turn by turn; /help says how.
 
@@ -122,19 +89,7 @@ def chat(
     with reported():
         from smolvlm.cli.chat import run
 
-        run(
-            pictures or [],
-            model,
-            load=given(
-                engine=engine, precision=precision, threads=threads, policy=policy,
-                max_tiles=max_tiles, max_visual_tokens=max_visual_tokens,
-                offline=offline, revision=revision, allow_urls=allow_url,
-            ),
-            generation=given(
-                max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p,
-                min_p=min_p, repetition_penalty=repetition_penalty, seed=seed, stop=stop,
-            ),
-        )  # fmt: skip
+        run(pictures or [], model, load=load, generation=generation)
 
 
 app.command()(video.video)
@@ -208,6 +163,39 @@ def evaluate(
 
 
 @app.command()
+def quantize(
+    model: flags.QuantizedModel,
+    out: flags.QuantizedFolder,
+    plan: flags.Plan = "int8",
+    calibrate: flags.Calibrate = None,
+    max_loss: flags.MaxLoss = None,
+    suite: flags.ScoredOn = None,
+    limit: flags.Limit = None,
+    threads: flags.Threads = None,
+    offline: flags.Offline = False,
+    revision: flags.Revision = None,
+) -> None:
+    """Store a model in 8 or 4 bits, with a receipt of what that cost.
+
+    Example: smolvlm quantize embedded small --plan auto --calibrate photos
+    """
+    with reported():
+        from smolvlm.cli.quantize import run
+
+        run(
+            model,
+            out,
+            plan=plan,
+            calibrate=calibrate,
+            max_loss=max_loss,
+            suite=suite,
+            limit=limit,
+            threads=threads,
+            find=given(offline=offline, revision=revision),
+        )
+
+
+@app.command()
 def train(
     stage: flags.Stage,
     model: flags.Model = "embedded",
@@ -223,6 +211,8 @@ def train(
     workers: flags.Workers = None,
     save_every: flags.SaveEvery = 300.0,
     max_file_mb: flags.MaxFileMb = None,
+    tower_cache_mb: flags.TowerCacheMb = 0.0,
+    compiled: flags.Compiled = False,
 ) -> None:
     """Train a model on conversations about pictures.
 
@@ -237,8 +227,47 @@ def train(
                 assignments=tuple(assignments or ()), output="adapter" if adapter else "model",
                 resume=resume, dry_run=dry_run, device=device, threads=threads, workers=workers,
                 save_every=save_every, max_file_mb=max_file_mb,
+                tower_cache_mb=tower_cache_mb, compiled=compiled,
             )
         )  # fmt: skip
+
+
+@app.command()
+@takes(load={"threads": flags.Threads, **SPLITTING, **SOURCE})
+def bench(
+    model: flags.Model = "embedded",
+    engines: flags_speed.BenchEngine = None,
+    precisions: flags_speed.BenchPrecision = None,
+    picture: flags_speed.BenchPicture = None,
+    side: flags_speed.BenchSide = 512,
+    new_tokens: flags_speed.BenchTokens = 32,
+    rounds: flags_speed.BenchRounds = 5,
+    out: flags_speed.BenchOut = None,
+    fit: flags_speed.Fit = False,
+    *,
+    load: Given,
+) -> None:
+    """Measure where the time goes on this machine, for several engines side by side.
+
+    Example: smolvlm bench --precision bf16 --precision int8 --out bench.json
+    """
+    with reported():
+        from smolvlm.cli import bench as command
+
+        wanted = command.Wanted(
+            model,
+            engines=tuple(engines or ()),
+            precisions=tuple(precisions or ()),
+            picture=picture,
+            side=side,
+            new_tokens=new_tokens,
+            rounds=rounds,
+            out=command.output(out),
+        )
+        if fit:
+            command.fit(wanted, load=load)
+        else:
+            command.run(wanted, load=load)
 
 
 @app.command()

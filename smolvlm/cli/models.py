@@ -7,7 +7,9 @@ network. The embedded model's scores come from the card written when it was trai
 from __future__ import annotations
 
 import json
+from collections import Counter
 from importlib import resources
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,11 @@ from smolvlm import catalog
 from smolvlm.cli import show
 from smolvlm.cli.terminal import waiting
 from smolvlm.errors import SmolVLMError
+from smolvlm.quant.folder import folder_bytes
+from smolvlm.quant.receipt import Receipt, read_receipt
+from smolvlm.quant.schemes import scheme_of
 from smolvlm.weights import embedded, hub
+from smolvlm.weights.reader import Checkpoint, open_checkpoint
 
 CARD = "assets/embedded/card.json"
 
@@ -39,7 +45,13 @@ def print_models() -> None:
 
 
 def print_model(name: str) -> None:
-    """One model in detail; the embedded one with its scores, where they have been measured."""
+    """One model in detail; the embedded one with its scores, where they have been measured.
+
+    A folder is told by what lies in it, how its matrices are stored among it.
+    """
+    if Path(name).is_dir():
+        show.print_table(show.table(_folder(Path(name))))
+        return
     entry = catalog.find(name)
     rows = [
         ("name", ", ".join((entry.name, *entry.aliases))),
@@ -56,6 +68,56 @@ def print_model(name: str) -> None:
     if entry.repo is None:
         rows += _card()
     show.print_table(show.table(rows))
+
+
+def _folder(folder: Path) -> list[tuple[str, str]]:
+    """What a folder of one's own holds."""
+    checkpoint = open_checkpoint(folder)
+    vision, config = checkpoint.config.vision, checkpoint.config
+    weights = sum(prod(checkpoint.shape(name)) for name in checkpoint.names())
+    rows = [
+        ("folder", str(folder)),
+        ("parameters", f"{weights:,}"),
+        ("tile", f"{vision.image_size} x {vision.image_size} pixels"),
+        ("patch grid", f"{vision.grid} x {vision.grid} patches of {vision.patch_size} pixels"),
+        ("pixel shuffle", f"factor {config.scale_factor}"),
+        ("visual tokens", f"{config.tokens_per_tile} a tile"),
+        ("weight files", show.size(folder_bytes(folder))),
+        ("stored as", _storage(checkpoint)),
+    ]
+    return rows + _receipt(folder)
+
+
+def _storage(checkpoint: Checkpoint) -> str:
+    """How many matrices have which scheme, or the type the values are stored in."""
+    schemes = Counter(
+        str(scheme_of(packed, inputs=checkpoint.input_range(name) is not None))
+        for name in checkpoint.names()
+        if (packed := checkpoint.packed(name)) is not None
+    )
+    plain = Counter(
+        checkpoint.dtype(name).lower()
+        for name in checkpoint.names()
+        if checkpoint.bits(name) is None
+    )
+    if not schemes:
+        return ", ".join(name for name, _ in plain.most_common())
+    told = ", ".join(f"{count} matrices in {name}" for name, count in schemes.most_common())
+    return f"{told}; the rest in {' and '.join(name for name, _ in plain.most_common())}"
+
+
+def _receipt(folder: Path) -> list[tuple[str, str]]:
+    """What quantising the folder cost, where it says so."""
+    said = read_receipt(folder)
+    if said is None:
+        return []
+    receipt = Receipt(**said)
+    header, *rows = receipt.rows()
+    last = header.index("quantized")
+    return [
+        ("made from", f"{receipt.model}, plan {receipt.plan}"),
+        *((row[0], row[last]) for row in rows if row[last]),
+    ]
 
 
 def on_disk(name: str) -> bool:

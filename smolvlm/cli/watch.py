@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from smolvlm.cli import flags
-from smolvlm.cli.flags import given
+from smolvlm.cli.groups import ENGINE, SOURCE, URLS, Given, takes
 from smolvlm.cli.terminal import reported
 
 Source = Annotated[
@@ -94,30 +94,22 @@ AllowPrivate = Annotated[
 ]
 
 
+WATCHED = {
+    "when": When, "ask": Ask, "every": Every, "threshold": Threshold, "no_threshold": NoThreshold,
+    "hold": Hold, "window": Window, "sensitivity": Sensitivity, "no_describe": NoDescribe,
+    "save": Save, "out": Out, "speed": Speed, "max_steps": MaxSteps,
+    "max_new_tokens": MaxNewTokens, "allow_private": AllowPrivate,
+}  # fmt: skip
+
+
+@takes(wanted=WATCHED, load={**ENGINE, **SOURCE}, fetched=URLS)
 def watch(
     source: Source,
-    when: When = None,
-    ask: Ask = None,
-    every: Every = None,
-    threshold: Threshold = None,
-    no_threshold: NoThreshold = None,
-    hold: Hold = None,
-    window: Window = None,
-    sensitivity: Sensitivity = None,
-    no_describe: NoDescribe = False,
-    save: Save = None,
-    out: Out = None,
-    speed: Speed = None,
-    max_steps: MaxSteps = None,
-    max_new_tokens: MaxNewTokens = None,
     model: flags.Model = "embedded",
-    engine: flags.Engine = None,
-    precision: flags.Precision = None,
-    threads: flags.Threads = None,
-    offline: flags.Offline = False,
-    revision: flags.Revision = None,
-    allow_url: flags.AllowUrl = False,
-    allow_private: AllowPrivate = False,
+    *,
+    wanted: Given,
+    load: Given,
+    fetched: Given,
 ) -> None:
     """Watch a camera, and say what changes and when a question becomes true.
 
@@ -128,20 +120,4 @@ def watch(
     with reported():
         from smolvlm.cli.watching import Wanted, run
 
-        run(
-            Wanted(
-                source,
-                **given(
-                    when=when, ask=ask, every=every, threshold=threshold, hold=hold,
-                    no_threshold=no_threshold, window=window, sensitivity=sensitivity,
-                    no_describe=no_describe, save=save, out=out, speed=speed,
-                    max_steps=max_steps, max_new_tokens=max_new_tokens,
-                    allow_url=allow_url, allow_private=allow_private,
-                ),
-            ),
-            model,
-            load=given(
-                engine=engine, precision=precision, threads=threads, offline=offline,
-                revision=revision,
-            ),
-        )  # fmt: skip
+        run(Wanted(source, **wanted, allow_url=bool(fetched)), model, load=load)

@@ -26,8 +26,9 @@ from smolvlm.video.sight import AssistantSight
 from smolvlm.video.times import clock, parse_length, parse_time
 from smolvlm.video.watch import Plan, Watcher
 
-# A watch goes on for hours: it keeps the features of its window and one conversation, no more.
-FEATURES_MIB, PREFIXES_MIB = 32, 1
+# A watch goes on for hours: it keeps the features of its window and one conversation, no more. A
+# frame's features take less than a MiB in every model of the family.
+FRAME_MIB, PREFIXES_MIB = 1, 1
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,7 @@ def run(wanted: Wanted, model: str, *, load: Mapping[str, Any]) -> None:
         writer = Writer(wanted, live=camera.live)
         open_things.callback(writer.close)
         open_things.enter_context(camera)
-        caches = {"feature_cache": FEATURES_MIB, "prefix_cache": PREFIXES_MIB}
-        assistant = open_model(model, {**caches, **load})
+        assistant = open_model(model, {**caches(plan), **load})
         sight = AssistantSight(assistant, max_new_tokens=wanted.max_new_tokens)
         sight.check_room(plan.window, plan.longest_question())
         watcher = Watcher(plan, sight, now=camera.now)
@@ -97,6 +97,11 @@ def run(wanted: Wanted, model: str, *, load: Mapping[str, Any]) -> None:
             writer.write(watcher.take(item), item if isinstance(item, Frame) else None)
             if watcher.state.steps == wanted.max_steps:
                 break
+
+
+def caches(plan: Plan) -> dict[str, int]:
+    """What a watch keeps in memory, as keywords of `api.load`."""
+    return {"feature_cache": FRAME_MIB * plan.window, "prefix_cache": PREFIXES_MIB}
 
 
 class Writer:

@@ -1,9 +1,11 @@
 """Which engine runs: one table of choices, and one rule.
 
-The rule: the first row of `CHOICES` that fits what was asked and can run on this machine; for a
-quantised folder the row of its own precision first, unless a precision was asked for. Nothing heavy
-is imported before a row is tried; `smolvlm doctor` shows the table with the reason why each row can
-or cannot run.
+The rule: the first row of `CHOICES` that fits what was asked and can run on this machine. Unless a
+precision was asked for, two rows go before the others: for a quantised folder that of its own
+precision, for any other one int8 where the CPU multiplies matrices of 8 bits: there it reads a
+prompt as fast as bf16, writes far faster, and says nearly the same (`docs/quantisation.md`).
+Nothing heavy is imported before a row is tried; `smolvlm doctor` shows the table with the reason
+why each row can or cannot run.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from math import prod
 
 from smolvlm.config import ImageRules
 from smolvlm.engines.base import Engine
@@ -44,12 +47,16 @@ class Explanation:
 
 # Precisions that say how matrices are stored; the others say what is computed in.
 QUANTIZED = ("int8", "int4")
+# Parameters of the largest model that is rounded unasked: the compiled graphs of a larger one are
+# not kept (`openvino_compile.py`), so it would be rounded anew at every start.
+MOST_ROUNDED = 10**9
 _TORCH = ("torch", "smolvlm[torch]")
 _OPENVINO = ("openvino", "smolvlm")
 CHOICES = (
-    Choice("openvino", "cpu", "bf16", *_OPENVINO, "fastest where the CPU computes in bfloat16"),
+    Choice("openvino", "cpu", "bf16", *_OPENVINO, "fast where the CPU computes in bfloat16"),
     Choice("openvino", "cpu", "f32", *_OPENVINO, "fastest on other CPUs, and the exact one"),
-    Choice("openvino", "cpu", "int8", *_OPENVINO, "smaller, with nearly the same answers"),
+    Choice("openvino", "cpu", "int8", *_OPENVINO, "smaller; fastest where the CPU has AMX"),
+    Choice("openvino", "cpu", "int4", *_OPENVINO, "smallest; for folders of `smolvlm quantize`"),
     Choice("torch", "cuda", "bf16", *_TORCH, "for an NVIDIA GPU"),
     Choice("torch", "cpu", "f32", *_TORCH, "the readable reference"),
     Choice("torch", "cpu", "bf16", *_TORCH, "half the memory of the reference"),
@@ -83,26 +90,31 @@ def create_engine(
             f"{checkpoint.folder} is quantised to {stored} already; leave the precision "
             f"{precision} out, or use the checkpoint it was made from"
         )
-    return _build(choose(engine, precision, stored), checkpoint, rules, threads)
+    row = choose(engine, precision, _first(checkpoint, stored, engine, threads))
+    return _build(row, checkpoint, rules, threads)
 
 
 def choose_for(
-    checkpoint: Checkpoint, engine: str | None = None, precision: str | None = None
+    checkpoint: Checkpoint,
+    engine: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
 ) -> Choice:
     """The row that `create_engine` builds; errors as there."""
-    return choose(engine, precision, _stored_precision(checkpoint))
+    stored = _stored_precision(checkpoint)
+    return choose(engine, precision, _first(checkpoint, stored, engine, threads))
 
 
 def choose(
-    engine: str | None = None, precision: str | None = None, stored: str | None = None
+    engine: str | None = None, precision: str | None = None, first: str | None = None
 ) -> Choice:
     """The first row that fits and can run; errors as in `create_engine`.
 
-    stored: what a quantised folder is stored in; its row comes first where nothing else is asked.
+    first: the precision whose row comes before the others where none is asked.
     """
     rows: Iterable[Choice] = fitting(engine, precision)
-    if precision is None and stored:
-        rows = sorted(rows, key=lambda row: row.precision != stored)
+    if precision is None:
+        rows = sorted(rows, key=lambda row: row.precision != first)
     obstacles = []
     for row in rows:
         obstacle = _obstacle(row)
@@ -134,10 +146,36 @@ def explain_choices() -> list[Explanation]:
     return [Explanation(row, _obstacle(row)) for row in CHOICES]
 
 
+def default_choice(rows: Iterable[Explanation]) -> Choice | None:
+    """The row taken where nothing is asked, by what keeps each from running; None if all are."""
+    running = [row.choice for row in rows if row.obstacle is None]
+    first = _fastest(None, None)
+    return min(running, key=lambda choice: choice.precision != first, default=None)
+
+
 def _stored_precision(checkpoint: Checkpoint) -> str | None:
     """The fewest bits a matrix of a quantised folder has, as a precision; None of another."""
     bits = [found for name in checkpoint.names() if (found := checkpoint.bits(name))]
     return f"int{min(bits)}" if bits else None
+
+
+def _first(
+    checkpoint: Checkpoint, stored: str | None, engine: str | None, threads: int | None
+) -> str | None:
+    """The precision to take where none is asked; None leaves it to the table."""
+    if stored is not None:
+        return stored
+    parameters = sum(prod(checkpoint.shape(name)) for name in checkpoint.names())
+    return _fastest(engine, threads) if parameters <= MOST_ROUNDED else None
+
+
+def _fastest(engine: str | None, threads: int | None) -> str | None:
+    """The precision to round a model to as it is loaded; None for none."""
+    if engine not in (None, "openvino") or find_spec("openvino") is None:
+        return None
+    from smolvlm.engines.openvino_compile import has_mlp_kernel
+
+    return "int8" if has_mlp_kernel(threads) else None
 
 
 def _list(words: Iterable[str]) -> str:

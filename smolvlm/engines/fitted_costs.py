@@ -46,12 +46,13 @@ def required_costs(
     model: how the user calls it. The others are those of `choose.create_engine`, and so are the
     errors.
     """
-    choice = choose_for(checkpoint, engine, precision)
+    choice = choose_for(checkpoint, engine, precision, threads)
     costs = find_costs(checkpoint.fingerprint, choice, threads)
     if costs is None:
         raise InputError(
             f"nobody has measured what {model} costs on {choice.name} {choice.precision} here with"
-            " these threads; give the budget in visual tokens: 256tok"
+            " these threads; run `smolvlm bench --fit` with the same options, or give the budget in"
+            " visual tokens: 256tok"
         )
     return costs
 

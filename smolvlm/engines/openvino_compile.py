@@ -9,9 +9,11 @@ does not fit is never an error: the graph is built anew. What the graphs compute
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from threading import Event, Thread
 from typing import Any, Literal
@@ -21,7 +23,7 @@ import openvino as ov
 from smolvlm.config import ImageRules
 from smolvlm.engines.compiled_cache import Entry, MappedEntry, digest, entry_for
 from smolvlm.engines.openvino_ops import Weights
-from smolvlm.engines.openvino_text import build_text_graph
+from smolvlm.engines.openvino_text import build_text_graph, tiny_mlp
 from smolvlm.engines.openvino_vision import build_vision_graph
 from smolvlm.quant.plan import LOADED
 from smolvlm.quant.schemes import Scheme
@@ -35,13 +37,25 @@ DEVICE = "CPU"
 # not quantised is rounded as it is loaded.
 PRECISIONS = ("bf16", "f32", *LOADED)
 # Part of every key: raise it with every change of a graph, of rounding or of `properties`.
-GRAPH_VERSION = 2
+GRAPH_VERSION = 4
 # Next to stored codes, the plugin turns this many activations at a time into 8-bit codes of their
 # own, if it computes in float32. It has to divide the groups of 4-bit codes.
 ACTIVATION_GROUP = 32
+# More than any row has: a token's activations share one scale. The kernel for a whole MLP from
+# 8-bit codes takes them so only.
+WHOLE_ROW = 2**16
+# What the kernel for a whole MLP reads in 16 bits, whatever it is stored in. In front of this layer
+# a few values of a token are hundreds of times the others: with one scale for all of them, four
+# times as much would be lost as by rounding all weights (measured on SmolLM2-135M).
+DOWN = ".mlp.down_proj.weight"
 # A larger model is compiled every time: its entries would take as much disk as the model, and twice
 # that in memory while they are written, to save the same second.
 MAX_CACHED_BYTES = 1024**3
+
+# The library of kernels can be told to go without newer instructions, on any processor. The plugin
+# does not look there, and would ask for kernels that are not to be had.
+_ISA_LIMIT = "ONEDNN_MAX_CPU_ISA"
+_ISAS_WITH_BF16 = ("BF16", "FP16", "AMX", "AVX10", "AVX2_VNNI_2", "ALL", "DEFAULT")
 
 # How the names of tensors that are not of the text graph begin.
 VISION_PARTS = ("vision_model.", "connector.")
@@ -94,34 +108,82 @@ def runnable_precisions() -> tuple[str, ...]:
 
 
 def _has_bf16() -> bool:
+    limit = os.environ.get(_ISA_LIMIT, "").upper()
+    if limit and not any(word in limit for word in _ISAS_WITH_BF16):
+        return False
     # The plugin's own default is bfloat16 on such CPUs, and only on them.
     native: bool = ov.Core().get_property(DEVICE, "INFERENCE_PRECISION_HINT") == ov.Type.bf16
     return native
 
 
-def number_type(graph: GraphName, precision: str) -> ov.Type:
+def has_mlp_kernel(threads: int | None = None) -> bool:
+    """Whether the plugin computes a whole MLP from 8-bit codes at once with so many threads.
+
+    It takes AMX to do so.
+    """
+    return _has_bf16() and _probe_mlp_kernel(threads)
+
+
+@cache
+def _probe_mlp_kernel(threads: int | None) -> bool:
+    """Nothing tells but graphs that were compiled: these are tiny, and take some 20 ms.
+
+    The kernel divides by zero where one thread computes, already as it is compiled. How many do is
+    told by a graph without it: no more than there are processors, whatever was asked for.
+    """
+    core, exact = ov.Core(), properties(numbers("text", "f32"), threads)
+    alone = core.compile_model(tiny_mlp(), DEVICE, exact).get_property("INFERENCE_NUM_THREADS") == 1
+    if alone:
+        return False
+    wanted = properties(numbers("text", "int8", whole_mlp=True), threads)
+    nodes = core.compile_model(tiny_mlp(), DEVICE, wanted).get_runtime_model().get_ops()
+    return any(node.get_rt_info()["layerType"].astype(str) == "LLMMLP" for node in nodes)
+
+
+@dataclass(frozen=True)
+class Numbers:
     """What a graph computes in.
 
-    Decoding from stored codes is fastest in float32 with activations in 8 bits; the tower is never
-    quantised that way, and takes bfloat16 where there is any.
+    kind: the number type. cache: that of keys and values. group: how many activations share a scale
+    next to stored codes; 0 leaves them as they are.
     """
-    if precision in LOADED:
-        return ov.Type.bf16 if graph == "vision" and _has_bf16() else ov.Type.f32
-    return ov.Type.bf16 if precision == "bf16" else ov.Type.f32
+
+    kind: ov.Type
+    cache: ov.Type
+    group: int = 0
 
 
-def properties(graph: GraphName, precision: str, threads: int | None) -> Properties:
-    """How OpenVINO is to run: answers as soon as possible, in the number type of the graph."""
-    kind, coarse = number_type(graph, precision), precision in LOADED
-    chosen = {
+def numbers(graph: GraphName, precision: str, *, whole_mlp: bool = False) -> Numbers:
+    """What a graph of a precision computes in.
+
+    From stored codes, bfloat16 is fastest where the plugin has a kernel for a whole MLP
+    (`whole_mlp`): reading a prompt as with bfloat16 weights, and each token from half the bytes.
+    Without it every step would unpack the codes first, and float32 with activations in 8 bits is
+    fastest. The tower is never quantised that way, and takes bfloat16 where there is any.
+    By default the plugin stores keys and values in 8 bits, and activations next to 8-bit weights:
+    neither is what "f32" or "bf16" promises.
+    """
+    bf16, f32 = ov.Type.bf16, ov.Type.f32
+    if precision not in LOADED:
+        kind = bf16 if precision == "bf16" else f32
+        return Numbers(kind, kind)
+    if graph == "vision":
+        kind = bf16 if _has_bf16() else f32
+        return Numbers(kind, kind)
+    if whole_mlp:
+        return Numbers(bf16, bf16, WHOLE_ROW)
+    return Numbers(f32, ov.Type.u8, ACTIVATION_GROUP)
+
+
+def properties(chosen: Numbers, threads: int | None) -> Properties:
+    """How OpenVINO is to run: answers as soon as possible, in these numbers."""
+    wanted: Properties = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": kind,
-        # By default keys and values are stored in 8 bits, and so are activations next to 8-bit
-        # weights: neither is what "f32" or "bf16" promises.
-        "KV_CACHE_PRECISION": ov.Type.u8 if coarse else kind,
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": ACTIVATION_GROUP if coarse and graph == "text" else 0,
+        "INFERENCE_PRECISION_HINT": chosen.kind,
+        "KV_CACHE_PRECISION": chosen.cache,
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": chosen.group,
     }
-    return chosen if threads is None else chosen | {"INFERENCE_NUM_THREADS": threads}
+    return wanted if threads is None else wanted | {"INFERENCE_NUM_THREADS": threads}
 
 
 class Compiler:
@@ -137,6 +199,7 @@ class Compiler:
         self._used_threads: int | None = None
         self._core = ov.Core()
         self._schemes = _schemes(checkpoint, precision)
+        self._has_whole_mlp: bool | None = None
         self.device = str(self._core.get_property(DEVICE, "FULL_DEVICE_NAME")).strip()
 
     def vision(self) -> CompiledGraph:
@@ -154,8 +217,21 @@ class Compiler:
 
     @property
     def _alone(self) -> bool:
-        """Whether one thread computes; without a number OpenVINO's choice is known once it ran."""
-        return (self._threads or self._used_threads) == 1
+        """Whether one thread computes, known once `vision` was compiled.
+
+        What was asked for does not tell: OpenVINO takes no more threads than it has processors.
+        """
+        return self._used_threads == 1
+
+    def _numbers(self, name: GraphName) -> Numbers:
+        return numbers(name, self._precision, whole_mlp=name == "text" and self._whole_mlp())
+
+    def _whole_mlp(self) -> bool:
+        """Whether the text graph is compiled for the kernel of a whole MLP from codes."""
+        if self._has_whole_mlp is None:
+            fits = self._precision == "int8" and not self._alone
+            self._has_whole_mlp = fits and has_mlp_kernel(self._threads)
+        return self._has_whole_mlp
 
     def _graph(self, name: GraphName, build: Callable[[Weights], ov.Model]) -> CompiledGraph:
         if not self._is_cached(name):
@@ -169,13 +245,15 @@ class Compiler:
         return graph
 
     def _is_narrow(self, name: GraphName) -> bool:
-        return bool(number_type(name, self._precision) == ov.Type.bf16)
+        return bool(self._numbers(name).kind == ov.Type.bf16)
 
     def _compile(
         self, name: GraphName, build: Callable[[Weights], ov.Model], *, narrow: bool
     ) -> CompiledGraph:
-        weights = Weights(self._checkpoint, narrow=narrow, schemes=self._schemes)
-        chosen = properties(name, self._precision, self._threads)
+        # Only the text graph has such matrices.
+        wide = DOWN if name == "text" and self._whole_mlp() else None
+        weights = Weights(self._checkpoint, narrow=narrow, schemes=self._schemes, wide=wide)
+        chosen = properties(self._numbers(name), self._threads)
         return CompiledGraph(self._core.compile_model(build(weights), DEVICE, chosen), weights)
 
     def _import(self, name: GraphName, entry: Entry) -> CompiledGraph | None:
@@ -185,7 +263,7 @@ class Compiler:
             if memory is None:
                 return None
             blob = ov.Tensor(memory.blob, shared_memory=True)
-            chosen = properties(name, self._precision, self._threads)
+            chosen = properties(self._numbers(name), self._threads)
             model = self._core.import_model(blob, DEVICE, chosen)
         except (OSError, ValueError, RuntimeError) as error:
             _LOG.warning("compiling anew, %s cannot be used: %s", entry.path, error)
@@ -222,7 +300,8 @@ class Compiler:
         return prod(self._checkpoint.shape(tensor)) * (4 if wide else size)
 
     def _entry(self, name: GraphName) -> Entry:
-        slot = f"{name}-{self._precision}-{digest(self.device, self._alone)[:8]}"
+        place = (self._alone, self._whole_mlp()) if name == "text" else ()
+        slot = f"{name}-{self._precision}-{digest(self.device, *place)[:8]}"
         key = digest(self._checkpoint.fingerprint, self._rules, ov.__version__, GRAPH_VERSION)
         return entry_for(self._checkpoint.folder, slot, key[:32])
 

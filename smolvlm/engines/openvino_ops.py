@@ -45,15 +45,19 @@ class Weights:
         *,
         narrow: bool = False,
         schemes: Mapping[str, Scheme] | None = None,
+        wide: str | None = None,
     ) -> None:
         """narrow: matrices become bfloat16 here, for a graph that computes in it anyway.
 
         schemes: matrices to quantise here, by name; those a folder has quantised stay as they are.
+        wide: how the names of matrices end that become bfloat16 even where a folder or a scheme
+        has them in codes.
         """
         self.checkpoint = checkpoint
         self.config = checkpoint.config
         self.kept: list[NDArray[Any]] = []
         self._narrow = narrow
+        self._wide = wide
         self._schemes = schemes or {}
         self._limited: tuple[Node, InputRange, Node] | None = None
 
@@ -62,12 +66,11 @@ class Weights:
 
         Of a quantised matrix the codes become the constant, and the plugin keeps them so.
         """
-        packed = self._packed(name)
+        wide = self._wide is not None and name.endswith(self._wide)
+        packed = None if wide else self._packed(name)
         if packed is not None:
             return self._codes(packed)
-        raw, dtype = self.checkpoint.raw(name), self.checkpoint.dtype(name)
-        if self._narrow and dtype == "F32" and raw.ndim > 1:
-            raw, dtype = to_bf16_bits(raw), "BF16"
+        raw, dtype = self._values(name)
         constant = self._constant(raw, raw.shape, _TYPES[dtype])
         if dtype == "F32":
             return constant
@@ -86,6 +89,15 @@ class Weights:
             x = self._limit(x, limits)
         y = op.matmul(x, self.stored(f"{name}.weight"), False, True)  # (N, L, out)
         return op.add(y, self.stored(f"{name}.bias")) if bias else y
+
+    def _values(self, name: str) -> tuple[NDArray[Any], str]:
+        """The numbers of a tensor as they become a constant, and their type."""
+        if self.checkpoint.bits(name):  # in codes, but wanted wide
+            return to_bf16_bits(self.checkpoint.f32(name)), "BF16"
+        raw, dtype = self.checkpoint.raw(name), self.checkpoint.dtype(name)
+        if self._narrow and dtype == "F32" and raw.ndim > 1:
+            return to_bf16_bits(raw), "BF16"
+        return raw, dtype
 
     def _packed(self, name: str) -> Packed | None:
         """A matrix as it is quantised, in its folder or here; None when it is neither."""

@@ -63,6 +63,20 @@ def build_text_graph(weights: Weights, *, alone: bool = False) -> ov.Model:
     return ov.Model([logits], run.writes, inputs, "smolvlm_text")
 
 
+def tiny_mlp() -> ov.Model:
+    """The MLP of one layer from 8-bit codes and nothing else, to see which kernel it gets."""
+    side = 64  # a multiple of what the kernel cuts rows and columns into
+    x = parameter("x", [-1, -1, side], np.float32)
+    codes = op.convert(op.constant(np.ones((side, side), dtype=np.int8)), "f32")
+    weight = op.multiply(codes, floats(np.ones((side, 1))))
+
+    def linear(value: Node) -> Node:
+        return op.matmul(value, weight, False, True)  # (B, L, side)
+
+    y = linear(op.multiply(_silu(linear(x)), linear(x)))  # (B, L, side)
+    return ov.Model([result(y, "y")], [x], "smolvlm_mlp")
+
+
 @dataclass(frozen=True)
 class _Run:
     """What every layer needs besides its input.
@@ -123,8 +137,12 @@ def _layer(run: _Run, x: Node, at: str) -> Node:
     gate = weights.linear(h, f"{at}.mlp.gate_proj")  # (B, L, inner)
     up = weights.linear(h, f"{at}.mlp.up_proj")  # (B, L, inner)
     # The extra input of `op.swish` keeps the plugin from recognising a SwiGLU MLP.
-    gate = op.swish(gate) if run.alone else op.multiply(gate, op.sigmoid(gate))
+    gate = op.swish(gate) if run.alone else _silu(gate)
     return op.add(x, weights.linear(op.multiply(gate, up), f"{at}.mlp.down_proj"))
+
+
+def _silu(x: Node) -> Node:
+    return op.multiply(x, op.sigmoid(x))
 
 
 def _attention(run: _Run, x: Node, at: str) -> Node:

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Literal, Self
 
 from smolvlm.errors import InputError, MediaError
-from smolvlm.media.feeds import ClipFeed, DeviceFeed, Feed, HttpFeed, RtspFeed, Shot
+from smolvlm.media.feeds import ClipFeed, DeviceFeed, Feed, HttpFeed, RtspFeed
 from smolvlm.media.fetch import without_login
 from smolvlm.media.images import SCHEME
 from smolvlm.media.limits import DEFAULT_VIDEO_LIMITS, VideoLimits
+from smolvlm.media.shots import MAX_BROKEN, BrokenShotError, Shot
 from smolvlm.media.video_frames import CLOCK_STEP, Frame
 
 STREAMS = ("http", "https", "rtsp", "rtsps")
@@ -103,6 +104,8 @@ class Camera:
         """Stop reading and let go of the source."""
         self._stopping.set()
         self._begun.set()
+        with self._news:
+            self._news.notify_all()
         self._feed.stop()
         if self._reader.is_alive():
             self._reader.join(FAREWELL)
@@ -113,7 +116,24 @@ class Camera:
             yield item
 
     def _next(self) -> Frame | Signal | None:
-        """Wait for what comes next; None at the end."""
+        """What comes next, without pictures that were damaged on their way; None at the end."""
+        broken = 0
+        while True:
+            item = self._wait()
+            if item is None or isinstance(item, Signal):
+                return item
+            time, picture = item
+            try:
+                return Frame(picture(), time)
+            except BrokenShotError:
+                broken += 1
+                if broken == MAX_BROKEN:
+                    raise
+                with self._news:
+                    self._last = None  # the next one is due at once
+
+    def _wait(self) -> Shot | Signal | None:
+        """Wait for a shot or a signal."""
         with self._news:
             while not (self._signals or self._is_due() or self._ended):
                 self._news.wait(PATIENCE)
@@ -121,13 +141,13 @@ class Camera:
                 return self._signals.popleft()
             if self._is_due():
                 assert self._shot is not None
-                (time, picture), self._shot = self._shot, None
-                self._last = time
-            elif self._failure is not None:
+                shot, self._shot = self._shot, None
+                self._last = shot[0]
+                self._news.notify_all()
+                return shot
+            if self._failure is not None:
                 raise self._failure
-            else:
-                return None
-        return Frame(picture(), time)
+            return None
 
     def _is_due(self) -> bool:
         """Whether there is a frame to give out. A wall clock that was put back does not stop it."""
@@ -183,12 +203,19 @@ class Camera:
         yield from shots
 
     def _put(self, shot: Shot | None) -> None:
-        """Note that the source is open, and keep the newest shot for whoever comes next."""
+        """Note that the source is open, and keep the newest shot for whoever comes next.
+
+        The first one of a clip is not replaced before it is taken.
+        """
         with self._news:
             self._opened = True
             self._shot = shot
             if self._is_due() or shot is None:
                 self._news.notify_all()
+            while not self.live and self._last is None and self._shot is not None:
+                if self._stopping.is_set():
+                    return
+                self._news.wait(PATIENCE)
 
     def _say(self, kind: Literal["lost", "back"], reason: str) -> None:
         with self._news:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from smolvlm.errors import MediaError
 from smolvlm.media.video_container import open_container
+from smolvlm.media.video_order import lacks_times
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -72,6 +73,8 @@ def cut_clip(source: Path, spans: Sequence[tuple[float, float]], out: Path) -> l
     for stream in container.streams.audio:
         stream.discard = av.stream.Discard.default  # it was opened for its pictures alone
     with _reading(source), container:
+        if lacks_times(container, video):
+            raise ValueError("its packets do not say when they are shown")
         film = _Film(container, video)
         stretches = [film.stretch(*span) for span in align(spans, film.keyframe_before)]
         if not stretches:

@@ -3,42 +3,33 @@
 A `Feed` opens its source and hands out `Shot`s: when, and how to get the picture, since most of
 them are dropped before anybody looks. Everything is read through PyAV. Bodies of http(s) streams
 come through `fetch.py` with all of its guards, so FFmpeg opens no address by itself but that of an
-RTSP camera, which is checked first. Keeping only the newest shot, and opening a source again that
-was lost, is the business of `camera.py`.
+RTSP camera, which is checked first. What an open stream gives is `shots.py`; keeping only the
+newest shot, and opening a source again that was lost, is the business of `camera.py`.
 """
 
 from __future__ import annotations
 
-import http.client
 import sys
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from smolvlm.errors import MediaError
 from smolvlm.media.fetch import Stream, resolve, without_login
 from smolvlm.media.limits import VideoLimits
-from smolvlm.media.video_file import upright
+from smolvlm.media.shots import SILENCE, Shot, explained, shots_of
 from smolvlm.media.videos import Video, open_video
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
     from PIL import Image
 
-SILENCE = 10.0  # seconds without a picture after which a stream counts as lost
 # What a body may be; none of these opens other addresses, as playlists do.
 BODIES = "mpjpeg,mpegts,matroska,webm,mov,mp4,flv,ogg,h264,hevc,mjpeg"
-MAX_BROKEN = 100  # packets in a row that cannot be decoded: more is no camera starting up
-
-Shot = tuple[float, Callable[[], "Image.Image"]]
 
 
 class Feed(Protocol):
@@ -93,9 +84,9 @@ class DeviceFeed(LiveFeed):
 
         if self._driver == "v4l2":
             self._check()
-        with _explained(self.name):
+        with explained(self.name):
             container = av.open(self.name, format=self._driver)
-        return _shots(container, self.name, self._limits)
+        return shots_of(container, self.name, self._limits)
 
     def _check(self) -> None:
         if not sys.platform.startswith("linux"):
@@ -127,12 +118,12 @@ class RtspFeed(LiveFeed):
         failure: Exception | None = None
         for url in self._checked():
             try:
-                with _explained(self.name):
+                with explained(self.name):
                     container = av.open(url, options=options, timeout=(SILENCE, SILENCE))
             except MediaError as error:
                 failure = error
             else:
-                return _shots(container, self.name, self._limits)
+                return shots_of(container, self.name, self._limits)
         raise failure or MediaError(f"{self.name} has no address")
 
     def _checked(self) -> Iterator[str]:
@@ -168,14 +159,14 @@ class HttpFeed(LiveFeed):
             stream.close()
             raise MediaError(f"{self.name} is a file, not a stream; download it and give the file")
         motion = stream.media_type == "multipart/x-mixed-replace"
-        with _explained(self.name):
+        with explained(self.name):
             container = av.open(
                 stream,
                 mode="r",
                 format="mpjpeg" if motion else None,
                 options={"format_whitelist": BODIES},
             )
-        return self._until_closed(_shots(container, self.name, self._limits))
+        return self._until_closed(shots_of(container, self.name, self._limits))
 
     def stop(self) -> None:
         """Hang up."""
@@ -198,6 +189,7 @@ class ClipFeed:
         self.name = str(source)
         self._source, self._speed, self._limits = source, speed, limits
         self._begun = time.monotonic()  # when the clip's first frame was shown
+        self._over: float | None = None  # where the clock stands still: the clip has ended
         self._stopping = threading.Event()
 
     def open(self) -> Iterator[Shot]:
@@ -206,6 +198,8 @@ class ClipFeed:
 
     def now(self) -> float:
         """Seconds from the clip's first frame."""
+        if self._over is not None:
+            return self._over
         return (time.monotonic() - self._begun) * self._speed
 
     def stop(self) -> None:
@@ -224,80 +218,8 @@ class ClipFeed:
                 if self._stopping.is_set():
                     return
                 yield frame.time, partial(_same, frame.picture)
+        self._over = self.now()
 
 
 def _same(picture: Image.Image) -> Image.Image:
     return picture
-
-
-def _shots(container: InputContainer, name: str, limits: VideoLimits) -> Iterator[Shot]:
-    """What an open container gives, stamped with the time at which it comes; closes it at the end.
-
-    Nothing is turned into a picture yet: most shots are dropped.
-    """
-    import av
-
-    with container, _explained(name):
-        if not container.streams.video:
-            raise MediaError(f"{name} has no video stream; wanted a camera with pictures")
-        stream = container.streams.video[0]
-        stream.thread_type = "SLICE"  # the other kind holds frames back, as does waiting for order
-        stream.codec_context.flags |= av.codec.context.Flags.low_delay
-        for frame in _frames(container, stream, name):
-            if frame.width * frame.height > limits.max_pixels:
-                raise MediaError(
-                    f"{name} is {frame.width}x{frame.height}; the limit is {limits.max_pixels}"
-                    " pixels (max_pixels)"
-                )
-            yield time.time(), partial(_picture, frame, name)
-
-
-def _frames(container: InputContainer, stream: VideoStream, name: str) -> Iterator[VideoFrame]:
-    """Every frame that can be decoded; a stream is joined midway, so its first ones may not be."""
-    import av
-
-    broken, heard = 0, time.monotonic()
-    for packet in container.demux(stream):
-        if not packet.size:  # the end; what the decoder still holds is old news
-            return
-        if time.monotonic() - heard >= SILENCE:  # so is what a demuxer gives up when it gives up
-            raise _silent(name)
-        heard = time.monotonic()
-        try:
-            frames = packet.decode()
-        except av.error.InvalidDataError:
-            broken += 1
-            if broken >= MAX_BROKEN:
-                raise
-            continue
-        for frame in frames:
-            broken = 0
-            yield frame
-
-
-def _picture(frame: VideoFrame, name: str) -> Image.Image:
-    with _explained(name):
-        return upright(frame)
-
-
-@contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """What PyAV and the system say, as a `MediaError`."""
-    import av
-
-    try:
-        yield
-    except av.error.ExitError:  # how a time limit of PyAV ends
-        raise _silent(name) from None
-    except av.error.InvalidDataError:
-        raise MediaError(
-            f"{name} sends no video, or of a kind that is not read; wanted MJPEG or a stream such"
-            " as MPEG-TS, and no playlist"
-        ) from None
-    except (av.error.FFmpegError, OSError, http.client.HTTPException) as error:
-        reason: Any = getattr(error, "strerror", None) or error
-        raise MediaError(f"{name} cannot be read: {reason}") from None
-
-
-def _silent(name: str) -> MediaError:
-    return MediaError(f"{name} has sent nothing for {SILENCE:g} s")

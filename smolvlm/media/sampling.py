@@ -9,6 +9,7 @@ spread from the first frame to the last, a second dropped at both ends of a long
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 
@@ -36,6 +37,8 @@ CINEPILE = VideoRules(fps=1.0, max_frames=50, longest_edge=384)
 SCENE_CANDIDATES = 4
 SCENE_SIDE = 32
 SCENE_CHANGE = 6.0
+# A frame begins at a moment that it is this close to, in seconds.
+GRACE = 1e-6
 
 
 def reference_indices(
@@ -128,9 +131,14 @@ def _reference_times(
     video: Video, start: float, end: float, fps: float, max_frames: int
 ) -> list[float]:
     """The published rule for a part of a clip, as if that part were all there is."""
-    first = math.ceil(start * video.rate - 1e-6)
-    total = max(min(math.ceil(end * video.rate - 1e-6), video.frame_count) - first, 1)
+    everything = range(video.frame_count)
+    # The first frames that begin at or after start and end, also where the rate varies.
+    first, over = (
+        bisect.bisect_left(everything, moment - GRACE, key=video.timestamp)
+        for moment in (start, end)
+    )
     first = min(first, video.frame_count - 1)
+    total = max(over - first, 1)
     chosen = reference_indices(total, video.rate, fps=fps, max_frames=max_frames)
     return [video.timestamp(first + index) for index in chosen]
 

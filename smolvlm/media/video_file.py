@@ -20,9 +20,11 @@ from PIL import Image
 from smolvlm.errors import MediaError
 from smolvlm.media.images import to_rgb
 from smolvlm.media.limits import DEFAULT_VIDEO_LIMITS, VideoLimits
-from smolvlm.media.video_container import gather, open_container
+from smolvlm.media.video_container import Work, open_container
+from smolvlm.media.video_facts import gather
 from smolvlm.media.video_frames import CLOCK_STEP, Frame, Video
-from smolvlm.media.video_seek import Seeker, Work
+from smolvlm.media.video_order import CountingSeeker, InOrder, lacks_times
+from smolvlm.media.video_seek import Seeker
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -58,7 +60,9 @@ class VideoFile(Video):
         self._container, self._stream = open_container(source, self._name)
         try:
             first = self._first_frame()
-            self._facts = gather(self._container, self._stream, first.pts or 0, _size(source))
+            self._facts = gather(
+                self._container, self._stream, first.pts or 0, _size(source), self.work
+            )
         except BaseException:
             self._container.close()
             raise
@@ -67,7 +71,8 @@ class VideoFile(Video):
         can_seek = self._container.format.name != "gif"
         if not can_seek:
             self._facts = self._facts.shortened(limits.max_decoded)
-        self._seeker = Seeker(
+        kind = CountingSeeker if lacks_times(self._container, self._stream) else Seeker
+        self._seeker = kind(
             self._container,
             self._stream,
             self._name,
@@ -208,9 +213,11 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
             yield from (packet for packet in container.demux(stream) if packet.size)
         yield None  # what the decoder still holds
 
+    context = stream.codec_context
+    decoder = InOrder(context) if lacks_times(container, stream) else context
     for packet in packets():
         with suppress(av.error.FFmpegError):
-            yield from stream.codec_context.decode(packet)
+            yield from decoder.decode(packet)
 
 
 def _size(source: Path | bytes) -> int | None:

@@ -12,12 +12,13 @@ All moments here are whole numbers of the stream's own ticks, those of presentat
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING
 
 from smolvlm.errors import MediaError
+from smolvlm.media.video_container import Work, read_packets
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -30,20 +31,6 @@ if TYPE_CHECKING:
 # How far apart keyframes are taken to be where no list of them says it.
 USUAL_GAP_SECONDS = 2
 LEAD_SECONDS = 10
-
-
-@dataclass
-class Work:
-    """What reading a clip has cost so far.
-
-    packets: read from the file, of `bytes` bytes in all. decoded: those of them that went to the
-    decoder. pictures: frames that came out of it.
-    """
-
-    packets: int = 0
-    bytes: int = 0
-    decoded: int = 0
-    pictures: int = 0
 
 
 class Seeker:
@@ -74,7 +61,7 @@ class Seeker:
     def _ticks(stream: VideoStream, seconds: int) -> int:
         return int(seconds / stream.time_base) if stream.time_base else 1000 * seconds
 
-    def frames(self, moments: Iterable[int], *, max_decoded: int) -> Iterator[VideoFrame]:
+    def frames(self, moments: Sequence[int], *, max_decoded: int) -> Iterator[VideoFrame]:
         """For each moment, in ascending order, the last frame that begins at or before it.
 
         Before the first frame that is the first, after the last the last. `MediaError` when nothing
@@ -91,31 +78,36 @@ class Seeker:
         back = 0
         while True:
             at = max(moment - back, self._floor) if self._can_seek else self._floor
-            self._container.seek(at, stream=self._stream)
+            self._seek(at)
             packets = self._demux()
             first = next(packets, None)
             if at == self._floor or (first is not None and shown(first) <= moment):
                 return packets if first is None else chain([first], packets)
             back = max(2 * back, self._gap)  # the seek found a keyframe that is shown later
 
-    def _demux(self) -> Packets:
-        """Packets from the next keyframe to the end of the file, be it whole or not."""
+    def _seek(self, at: int) -> None:
         import av
 
-        begun = False
         try:
-            for packet in self._container.demux(self._stream):
-                self._work.packets += packet.size > 0
-                self._work.bytes += packet.size
-                begun = begun or packet.is_keyframe
-                if begun and packet.size and (packet.pts is not None or packet.dts is not None):
-                    yield packet
-        except av.error.FFmpegError:
-            return
+            self._container.seek(at, stream=self._stream)
+        except av.error.FFmpegError as error:
+            raise MediaError(
+                f"{self._name} cannot be read by time ({error.strerror}); convert it to mp4 first"
+            ) from None
+
+    def _demux(self) -> Packets:
+        """Packets from the next keyframe to the end of the file."""
+        begun = False
+        for packet in read_packets(self._container, self._stream, self._work):
+            begun = begun or packet.is_keyframe
+            if begun and (packet.pts is not None or packet.dts is not None):
+                yield packet
 
     def _run(self, run: _Run, packets: Packets) -> Iterator[VideoFrame]:
         """The frames of as many moments as are reached without seeking again."""
+        begun: int | None = None
         for packet in packets:
+            begun = shown(packet) if begun is None else begun
             if run.choose_before(packet.dts) and (
                 not run.left or self._should_seek(packet.dts, run.left[0])
             ):
@@ -126,7 +118,25 @@ class Seeker:
             run.choose_the_rest()
         yield from self._decode(run, run.take_chosen())
         yield from self._decode(run, [None])
+        if begun is not None and not run.came_out:
+            run.last = self._last_before(begun) or run.last
         yield from run.finish(self._name)
+
+    def _last_before(self, keyframe: int) -> VideoFrame | None:
+        """The last frame shown before a keyframe from which on nothing can be decoded."""
+        import av
+
+        context = self._stream.codec_context
+        context.skip_frame = "DEFAULT"
+        last, begin, before = None, keyframe, keyframe + 1
+        while last is None and begin < before:
+            packets = self._packets_for(begin - 1)
+            group = list(takewhile(lambda packet: shown(packet) < keyframe, packets))
+            for packet in [*group, None]:
+                with suppress(av.error.FFmpegError):
+                    last = next(reversed(context.decode(packet)), last)
+            before, begin = begin, shown(group[0]) if group else begin
+        return last
 
     def _should_seek(self, here: int | None, moment: int) -> bool:
         """Whether there is a keyframe to begin at between here (a `dts`) and a moment."""
@@ -158,6 +168,7 @@ class Seeker:
             except av.error.FFmpegError:
                 continue
             self._work.pictures += len(frames)
+            run.came_out = run.came_out or bool(frames)
             run.decoded += [frame for frame in frames if frame.pts is not None]
             yield from run.take_frames()
 
@@ -176,6 +187,7 @@ class _Run:
     def __init__(self, left: deque[int], last: VideoFrame | None = None) -> None:
         self.left = left  # moments that have no packet yet
         self.last = last  # the frame on the screen, in place of one that cannot be decoded
+        self.came_out = False  # whether anything could be decoded since the seek
         self.decoded: deque[VideoFrame] = deque()  # come out, not yet given nor known useless
         self._queue: deque[Packet[VideoStream]] = deque()  # seen, not yet sent to the decoder
         self._seen: list[int] = []  # when the packets are shown that may still be chosen

@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from smolvlm.errors import InputError, MediaError
 from smolvlm.media.fetch import fetch
 from smolvlm.media.images import SCHEME
@@ -43,13 +45,16 @@ def open_video(
     """A clip, open for reading.
 
     `source`: the path of a file (mp4, webm, mkv, mov, avi, gif, animated webp, ...) or of a folder
-    of pictures, a list of `Frame`s or of whatever `load_image` takes, bytes, a binary stream (read
-    to its end), a `data:` URI, an http(s) URL (with `allow_url`), or a `Video`, which is returned.
-    rate: frames a second of a folder or list without times; 1 unless given.
+    of pictures, a list of `Frame`s or of whatever `load_image` takes, an RGB array uint8
+    (frames, height, width, 3), bytes, a binary stream (read to its end), a `data:` URI, an http(s)
+    URL (with `allow_url`), or a `Video`, which is returned.
+    rate: frames a second of a folder, list or array without times; 1 unless given.
     `MediaError` for what is missing, broken, no clip, too large or not allowed.
     """
     if isinstance(source, Video):
         return source
+    if isinstance(source, np.ndarray) and source.ndim == 4:
+        source = list(source)  # (n, height, width, 3) -> n of (height, width, 3)
     if isinstance(source, list | tuple):
         return _open_list(source, rate, limits)
     if isinstance(source, str) and source[:5].lower() == "data:":
@@ -64,7 +69,7 @@ def open_video(
         return _open_bytes(_stream_bytes(source, limits), _stream_name(source), limits)
     raise MediaError(
         f"a clip cannot be a {type(source).__name__}; wanted a path, folder, data: URI, URL, bytes,"
-        " stream or list of frames"
+        " stream, list of frames or array of them (frames, height, width, 3)"
     )
 
 

@@ -1,15 +1,16 @@
 """Which matrix of a model is stored how: a plan, as data.
 
-A plan is a list of patterns with a scheme each, in JSON or from the table of presets; the first
+A plan is a list of patterns with a scheme each, in a file or from the table of presets; the first
 pattern that fits a layer decides, and a layer that none fits stays as it is. Only matrices can be
 quantised: linear layers, the token table and the head. Rounding is left to others.
 """
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,16 +36,17 @@ class Plan:
     rules: tuple[tuple[str, Scheme | None], ...]
 
     @classmethod
-    def from_json(cls, path: Path, shapes: Mapping[str, Shape]) -> Plan:
-        """Read `{"layers": {PATTERN: SCHEME or "keep"}}` for a checkpoint of these shapes.
+    def from_file(cls, path: Path, shapes: Mapping[str, Shape]) -> Plan:
+        """Read `{"layers": {PATTERN: SCHEME or "keep"}}`, JSON or YAML, for these shapes.
 
         Errors name the file: no such scheme, a pattern that fits no layer, or none at all.
         """
         if not path.is_file():
             raise InputError(
-                f"there is no plan {str(path)!r}; give {', '.join(PRESETS)}, auto or a JSON file"
+                f"there is no plan {str(path)!r}; give {', '.join(PRESETS)}, auto, or a YAML or"
+                " JSON file"
             )
-        layers = read_json(path).get("layers")
+        layers = _read(path).get("layers")
         if not isinstance(layers, Mapping) or not layers:
             raise InputError(
                 f'{path} has no layers; wanted {{"layers": {{"text_model.*": "int8"}}}}'
@@ -52,16 +54,14 @@ class Plan:
         names = quantizable(shapes)
         for pattern in layers:
             if not fnmatch.filter(names, pattern):
-                raise InputError(
-                    f"{path}: {pattern!r} fits no layer; layers are named like {next(iter(names))}"
-                )
+                raise InputError(f"{path}: {pattern!r} fits no layer; {_nearest(pattern, names)}")
         try:
             return cls(tuple((pattern, _scheme(value)) for pattern, value in layers.items()))
         except UnknownNameError as error:
             raise UnknownNameError(f"{path}: {error}") from None
 
     def to_json(self) -> str:
-        """The text that `from_json` reads."""
+        """A text that `from_file` reads."""
         layers = {pattern: str(scheme or KEEP) for pattern, scheme in self.rules}
         return json.dumps({"layers": layers}, indent=1) + "\n"
 
@@ -94,6 +94,29 @@ def quantizable(shapes: Mapping[str, Shape]) -> dict[str, str]:
     }
 
 
+def _read(path: Path) -> Mapping[str, object]:
+    """What a plan file holds; YAML unless its name says JSON."""
+    if path.suffix.lower() == ".json":
+        return read_json(path)
+    try:
+        import yaml
+    except ImportError:
+        raise InputError(
+            f"{path} is YAML, which needs pip install pyyaml; or write the plan as a .json file"
+        ) from None
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    return data if isinstance(data, Mapping) else {}
+
+
+def _nearest(pattern: str, layers: Iterable[str]) -> str:
+    """Which layer was perhaps meant."""
+    near = difflib.get_close_matches(str(pattern), list(layers), n=1, cutoff=0.0)
+    return f"the nearest is {near[0]}"
+
+
 def _scheme(value: object) -> Scheme | None:
     if value == KEEP:
         return None
@@ -109,6 +132,8 @@ def _preset(text: str, tower: str) -> Plan:
         TABLE: "int8",
         "lm_head*": "int8",
         "text_model.layers.*": text,
+        # What attention puts out is in 16 bits: to round it takes as long as the product saves.
+        "vision_model.*.out_proj": KEEP,
         "vision_model.*": tower,
         "connector.*": KEEP,  # one layer that everything seen goes through
     }

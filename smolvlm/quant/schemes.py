@@ -191,6 +191,12 @@ def join(parts: list[Packed]) -> Packed:
     )
 
 
+def scheme_of(packed: Packed, *, inputs: bool = False) -> Scheme:
+    """The scheme that a stored matrix has; inputs: whether its layer's inputs are codes too."""
+    group = None if packed.bits == 8 and packed.scales.shape[1] == 1 else packed.group
+    return Scheme(packed.bits, group, symmetric=packed.zeros is None, inputs=inputs)
+
+
 def weight_error(values: Floats, packed: Packed) -> float:
     """Root mean square of what was lost, as a share of that of the values; 0.0 for all zeros."""
     lost = float(np.square(packed.f32() - values, dtype=np.float64).sum())

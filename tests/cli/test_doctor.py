@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from smolvlm.cli import doctor
+from smolvlm.engines import openvino_compile
 from smolvlm.engines.choose import CHOICES, Explanation
 from tests.cli.conftest import Cli
 
@@ -15,6 +16,7 @@ from tests.cli.conftest import Cli
 def set_obstacles(monkeypatch: pytest.MonkeyPatch, *obstacles: str | None) -> None:
     told = [Explanation(row, why) for row, why in zip(CHOICES, obstacles, strict=True)]
     monkeypatch.setattr(doctor, "explain_choices", lambda: told)
+    monkeypatch.setattr(openvino_compile, "has_mlp_kernel", lambda threads=None: False)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +26,7 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_report(cli: Cli, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    set_obstacles(monkeypatch, "no bf16 here", None, None, "no GPU", None, None)
+    set_obstacles(monkeypatch, "no bf16 here", None, None, None, "no GPU", None, None)
     result = cli.run("doctor")
     assert (result.exit_code, result.stderr) == (0, "")
     lines = [line.strip() for line in result.stdout.splitlines()]

@@ -18,9 +18,13 @@ from typer.testing import CliRunner, Result
 
 from smolvlm.cli import watching
 from smolvlm.cli.main import app
+from smolvlm.cli.watching import FRAME_MIB, caches
+from smolvlm.config import ModelConfig
 from smolvlm.errors import InputError
 from smolvlm.media.camera import Signal
 from smolvlm.media.video_frames import Frame
+from smolvlm.video.watch import Plan
+from tests.checkpoints import NAMES, golden_json
 from tests.cli.conftest import ROOT
 from tests.cli.fake_watch import install
 from tests.media.live_servers import make_clip
@@ -116,6 +120,14 @@ def test_json_lines_on_standard_output(scripted: ScriptedCamera) -> None:
     told = [json.loads(line) for line in result.stdout.splitlines()]
     assert [e["kind"] for e in told[:3]] == ["decision", "answer", "description"]
     assert told[1]["question"] == "What?" and told[0]["probability"] == 0.0784
+
+
+def test_the_features_of_a_window_are_kept_and_no_more() -> None:
+    assert caches(Plan(when="?", window=6)) == {"feature_cache": 6 * FRAME_MIB, "prefix_cache": 1}
+    for name in NAMES:
+        config = ModelConfig.from_json(golden_json(name, "config"))
+        size = config.tokens_per_tile * config.text.hidden_size * 4  # float32
+        assert size <= FRAME_MIB * 2**20
 
 
 def test_a_number_of_steps(scripted: ScriptedCamera) -> None:

@@ -46,7 +46,38 @@ def pretend_precisions(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(openvino_compile, "runnable_precisions", lambda: names)
 
 
+def pretend_kernel(monkeypatch: pytest.MonkeyPatch, *, threads: tuple[int | None, ...]) -> None:
+    """With which numbers of threads there is the kernel that makes int8 the fastest."""
+    from smolvlm.engines import openvino_compile
+
+    monkeypatch.setattr(openvino_compile, "has_mlp_kernel", lambda asked=None: asked in threads)
+
+
+def test_int8_is_the_choice_where_it_is_the_fastest(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_kernel(monkeypatch, threads=(None, 2))
+    pretend_precisions(monkeypatch, "bf16", "f32", "int8")
+    row = choose.choose_for(checkpoint)
+    assert [row.name, row.precision] == ["openvino", "int8"]
+    assert choose.choose_for(checkpoint, threads=2).precision == "int8"
+    assert choose.choose_for(checkpoint, threads=1).precision == "bf16"
+    assert choose.choose_for(checkpoint, "openvino").precision == "int8"
+    assert choose.choose_for(checkpoint, precision="bf16").precision == "bf16"
+    assert choose.choose_for(checkpoint, "torch").name == "torch"
+    with monkeypatch.context() as patch:
+        patch.setattr(choose, "MOST_ROUNDED", 10)  # as if the model were a large one
+        assert choose.choose_for(checkpoint).precision == "bf16"
+    told = choose.default_choice(choose.explain_choices())
+    assert told is not None and told.precision == "int8"
+    pretend_kernel(monkeypatch, threads=())
+    told = choose.default_choice(choose.explain_choices())
+    assert told is not None and told.precision == "bf16"
+    assert choose.default_choice([]) is None
+
+
 def test_openvino_is_the_choice_where_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_kernel(monkeypatch, threads=())
     pretend_precisions(monkeypatch, "bf16", "f32")
     assert [choose.choose().name, choose.choose().precision] == ["openvino", "bf16"]
     pretend_precisions(monkeypatch, "f32")

@@ -72,8 +72,8 @@ def test_without_a_fit_tokens_are_proposed(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         required_costs("256m", checkpoint, "torch", "f32")
     assert str(caught.value) == (
-        "nobody has measured what 256m costs on torch f32 here with these threads; give the budget"
-        " in visual tokens: 256tok"
+        "nobody has measured what 256m costs on torch f32 here with these threads; run `smolvlm"
+        " bench --fit` with the same options, or give the budget in visual tokens: 256tok"
     )
     row = next(row for row in CHOICES if (row.name, row.precision) == ("torch", "f32"))
     keep_costs(checkpoint.fingerprint, row, None, COSTS)

@@ -126,7 +126,7 @@ def mjpeg_server(values: Callable[[], Iterator[int]], *, pause: float = 0.01) ->
     return Server(make)
 
 
-def rtsp_server(values: list[int], *, pause: float = 0.002) -> Server:
+def rtsp_server(values: list[int], *, pause: float = 0.02) -> Server:
     """rtsp://127.0.0.1:port/cam: a transport stream of these pictures, then silence."""
     buffer = io.BytesIO()
     make_clip(buffer, values, kind="mpegts", codec="mpeg2video")

@@ -15,8 +15,9 @@ import pytest
 from smolvlm.errors import InputError, MediaError
 from smolvlm.media import camera as camera_module
 from smolvlm.media.camera import Camera, open_camera
-from smolvlm.media.feeds import ClipFeed, DeviceFeed, HttpFeed, RtspFeed, Shot
+from smolvlm.media.feeds import ClipFeed, DeviceFeed, HttpFeed, RtspFeed
 from smolvlm.media.limits import VideoLimits
+from smolvlm.media.shots import MAX_BROKEN, BrokenShotError, Shot
 from smolvlm.media.video_frames import Frame
 from tests.media.live_servers import make_clip, picture
 
@@ -88,6 +89,24 @@ def test_only_the_newest_frame_is_given() -> None:
     feed.script.put(10.0)
     assert take(camera, 1) == [10]
     camera.close()
+
+
+def test_a_picture_that_was_damaged_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one is due at once, and a camera that sends nothing whole is an error."""
+
+    def broken() -> Any:
+        raise BrokenShotError("noise on the line")
+
+    camera = Camera(ScriptedFeed(), every=10.0)
+    shots = iter([(1.0, broken), (2.0, broken), (3.0, lambda: picture(3))])
+    monkeypatch.setattr(camera, "_wait", lambda: next(shots))
+    camera._last = 2.0
+    assert take(camera, 1) == [3] and camera._last is None
+    seen: list[float] = []
+    monkeypatch.setattr(camera, "_wait", lambda: seen.append(0.0) or (0.0, broken))
+    with pytest.raises(BrokenShotError, match="noise"):
+        take(camera, 1)
+    assert len(seen) == MAX_BROKEN
 
 
 def test_frames_come_at_the_wanted_distance() -> None:
@@ -189,6 +208,26 @@ def test_a_clip_is_played_to_its_end(clip: Path) -> None:
         assert isinstance(frame, Frame)
         [grey, _, _] = frame.picture.getpixel((0, 0))  # type: ignore[misc]
         assert abs(grey - 5 * round(frame.time * 25)) <= 8  # what the codec did to it
+
+
+def test_the_clock_of_a_clip_stands_still_after_its_end(clip: Path) -> None:
+    """Its last frame does not grow older while somebody is busy."""
+    feed = ClipFeed(clip, speed=1000.0, limits=VideoLimits())
+    times = [time for time, _ in feed.open()]
+    assert feed.now() == feed.now() >= times[-1]
+
+
+def test_the_first_frame_of_a_clip_is_not_dropped() -> None:
+    feed = ScriptedFeed(live=False)
+    for time in (0.0, 1.0, 2.0):
+        feed.script.put(time)
+    with Camera(feed) as camera:
+        items = iter(camera)
+        first = next(items)
+        assert isinstance(first, Frame) and first.time == 0.0
+        feed.script.join()
+        second = next(items)
+        assert isinstance(second, Frame) and second.time == 2.0
 
 
 def test_a_clip_waits_for_somebody_to_look(clip: Path) -> None:

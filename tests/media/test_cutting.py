@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from smolvlm.errors import MediaError
 from smolvlm.media.cutting import Cut, align, closing, cut_clip, suffix_for
+from tests.clips import write_clip
 
 RATE, GOP, SOUND = 10, 20, 48_000
 Shown = dict[float, NDArray[np.uint8]]
@@ -192,3 +193,10 @@ def test_which_container_a_copy_has() -> None:
     assert [suffix_for(Path(name)) for name in names] == [
         ".mp4", ".mov", ".webm", ".mkv", ".mkv", ".mkv",
     ]  # fmt: skip
+
+
+def test_packets_without_their_times_are_not_copied(tmp_path: Path) -> None:
+    """They would be shown in the order in which they are stored."""
+    source = write_clip(tmp_path / "a.avi", 100, bf="3", b_strategy="0")
+    with pytest.raises(MediaError, match=r"do not say when they are shown\); convert it to mp4"):
+        cut_clip(source, [(1.0, 2.0)], tmp_path / "b.mkv")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from smolvlm.errors import MediaError
-from smolvlm.media import feeds
+from smolvlm.media import feeds, shots
 from smolvlm.media.camera import Camera, Signal, open_camera
 from smolvlm.media.feeds import DeviceFeed, HttpFeed, RtspFeed
 from smolvlm.media.limits import VideoLimits
@@ -34,7 +34,7 @@ def mjpeg() -> Iterator[Server]:
 
 @pytest.fixture
 def rtsp() -> Iterator[Server]:
-    with rtsp_server(list(range(16, 232, 4))) as server:
+    with rtsp_server(list(range(16, 232))) as server:
         yield server
 
 
@@ -86,7 +86,8 @@ def test_answers_that_are_no_stream(mjpeg: Server, path: str, words: str) -> Non
 
 
 def test_silence_is_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeds, "SILENCE", 0.2)
+    for module in (feeds, shots):
+        monkeypatch.setattr(module, "SILENCE", 0.2)
 
     def stalling() -> Iterator[int]:
         yield from (10, 20, 30)

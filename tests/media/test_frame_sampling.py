@@ -25,7 +25,9 @@ from smolvlm.media.sampling import (
     uniform_times,
 )
 from smolvlm.media.video_frames import Frame, Slides, Video
+from smolvlm.media.videos import open_video
 from smolvlm.types import VideoOptions
+from tests.clips import write_clip
 
 RULES = VideoRules(fps=1.0, max_frames=64, longest_edge=512)
 GOLDEN = Path(__file__).parents[1] / "golden" / "fixtures.json"
@@ -120,6 +122,14 @@ def test_clips_share_the_frames_that_the_checkpoint_names():
     assert len(sample_times(film, VideoOptions(sampling="cinepile"), RULES, share=2)) == 25
     assert len(sample_times(film, VideoOptions(), RULES, share=1000)) == 1
     assert len(sample_times(film, VideoOptions(max_frames=40), RULES, share=2)) == 40
+
+
+def test_a_part_of_an_uneven_clip_holds_the_frames_that_begin_in_it(tmp_path):
+    """Counted by the average rate, frame 8 would be the first after 2 s."""
+    pts = [0, 40, 80, 1000, 1040, 2000, 2500, 2540, 2580, 2700, 3000, 6000]
+    with open_video(write_clip(tmp_path / "a.mp4", len(pts), pts=pts)) as video:
+        options = VideoOptions(start=1.5, end=2.6, fps=100)
+        assert sample_times(video, options, RULES) == [2.0, 2.5, 2.54, 2.58]
 
 
 def test_a_part_is_sampled_as_if_it_were_all():

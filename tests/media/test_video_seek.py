@@ -28,6 +28,7 @@ KINDS = {
     "webm": {"suffix": "webm", "codec": "libvpx-vp9"},
     "mov, only keyframes": {"suffix": "mov", "keyframes": 1},
     "avi": {"suffix": "avi", "codec": "mpeg4"},
+    "avi without times": {"suffix": "avi", "bf": "3", "b_strategy": "0"},
     "transport stream": {"suffix": "ts"},
     "ntsc": {"suffix": "mp4", "rate": Fraction(30000, 1001)},
     "gif": {"suffix": "gif", "codec": "gif"},

@@ -16,7 +16,7 @@ from smolvlm.errors import InputError, MediaError
 from smolvlm.media import videos
 from smolvlm.media.limits import ImageLimits, VideoLimits
 from smolvlm.media.videos import open_video
-from tests.clips import number_of, write_clip, write_sound
+from tests.clips import number_of, numbered, write_clip, write_sound
 
 
 @pytest.fixture(scope="module")
@@ -276,6 +276,15 @@ def test_a_million_frames_are_bounded_work(tmp_path):
     assert video.read([10.0, 1e6])[-1].time == pytest.approx(49.9)
     assert video.work.decoded <= 501
     assert len(list(video)) == 500
+
+
+def test_an_array_of_frames_is_a_clip():
+    array = np.stack([numbered(number) for number in range(4)])  # (4, height, width, 3)
+    with open_video(array, rate=2) as video:
+        assert (video.frame_count, video.duration) == (4, 2.0)
+        assert [number_of(frame.picture) for frame in video.read([0.0, 1.2])] == [0, 2]
+    assert "a clip cannot be a ndarray" in refusal(array[0])
+    assert "has no pictures" in refusal(array[:0])
 
 
 def test_bytes_are_bounded(clip):

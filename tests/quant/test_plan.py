@@ -35,7 +35,7 @@ def test_only_matrices_of_layers_can_be_quantised() -> None:
 
 def test_the_first_pattern_that_fits_decides(tmp_path: Path) -> None:
     layers = {"text_model.layers.0.*": "keep", "text_model.layers.*": "int4-64", "*": "int8"}
-    chosen = Plan.from_json(write(tmp_path, layers), SHAPES).resolve(SHAPES)
+    chosen = Plan.from_file(write(tmp_path, layers), SHAPES).resolve(SHAPES)
     assert UP not in chosen
     assert chosen[UP.replace("layers.0", "layers.1")] == Scheme(4, 64)
     assert chosen[FC1] == chosen[EMBEDDING] == Scheme(8)
@@ -44,7 +44,7 @@ def test_the_first_pattern_that_fits_decides(tmp_path: Path) -> None:
 def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     path.write_text(PRESETS["int4"].to_json())
-    assert Plan.from_json(path, SHAPES) == PRESETS["int4"]
+    assert Plan.from_file(path, SHAPES) == PRESETS["int4"]
 
 
 def test_presets_keep_words_in_8_bits_and_loading_needs_no_pictures() -> None:
@@ -52,8 +52,21 @@ def test_presets_keep_words_in_8_bits_and_loading_needs_no_pictures() -> None:
         chosen, loaded = PRESETS[name].resolve(SHAPES), LOADED[name].resolve(SHAPES)
         assert chosen[EMBEDDING] == chosen[HEAD] == Scheme(8)
         assert chosen[FC1] == Scheme(8, inputs=True) and FC1 not in loaded
+        assert not any("out_proj" in weight for weight in chosen)
         assert not any(scheme.inputs for scheme in loaded.values())
         assert chosen[UP].bits == loaded[UP].bits == (8 if name == "int8" else 4)
+
+
+def test_a_plan_may_be_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("layers:\n  text_model.layers.*: int4-64\n  '*': int8\n")
+    assert Plan.from_file(path, SHAPES).resolve(SHAPES)[UP] == Scheme(4, 64)
+    path.write_text("layers: [")
+    with pytest.raises(InputError, match="is not YAML"):
+        Plan.from_file(path, SHAPES)
+    path.write_text("int8")
+    with pytest.raises(InputError, match="has no layers"):
+        Plan.from_file(path, SHAPES)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +74,11 @@ def test_presets_keep_words_in_8_bits_and_loading_needs_no_pictures() -> None:
     [
         ({}, InputError, "has no layers"),
         (["int8"], InputError, "has no layers"),
-        ({"text_model.leyers.*": "int8"}, InputError, "fits no layer"),
+        (
+            {"text_model.leyers.*": "int8"},
+            InputError,
+            r"fits no layer; the nearest is text_model\.layers\.",
+        ),
         ({"text_model.*": "int3"}, UnknownNameError, "no scheme 'int3'.*or keep"),
         ({"text_model.*": None}, UnknownNameError, "no scheme 'None'"),
     ],
@@ -70,15 +87,15 @@ def test_plans_that_say_nothing_sensible(
     tmp_path: Path, layers: Any, error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        Plan.from_json(write(tmp_path, layers), SHAPES)
+        Plan.from_file(write(tmp_path, layers), SHAPES)
 
 
 def test_a_plan_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no plan .*give int8, int4, auto or a JSON file"):
-        Plan.from_json(tmp_path / "none.json", SHAPES)
+    with pytest.raises(InputError, match=r"no plan .*give int8, int4, auto, or a YAML or JSON"):
+        Plan.from_file(tmp_path / "none.json", SHAPES)
 
 
 def test_groups_that_do_not_divide_a_layer(tmp_path: Path) -> None:
-    plan = Plan.from_json(write(tmp_path, {"text_model.layers.*": "int4-128"}), SHAPES)
+    plan = Plan.from_file(write(tmp_path, {"text_model.layers.*": "int4-128"}), SHAPES)
     with pytest.raises(InputError, match=r"576 columns, which int4-128 cannot cut"):
         plan.resolve(SHAPES)

@@ -25,6 +25,13 @@ def test_names_come_back(name: str) -> None:
     assert str(Scheme.parse(name)) == name
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_matrix_tells_its_scheme(name: str) -> None:
+    scheme = Scheme.parse(name)
+    packed = quantize(matrix().astype(np.float32), scheme)
+    assert schemes.scheme_of(packed, inputs=scheme.inputs) == scheme
+
+
 @pytest.mark.parametrize("name", ["int3", "int4", "int4-16", "int4-64-sym", "int8-64", "", "keep"])
 def test_unknown_names(name: str) -> None:
     with pytest.raises(UnknownNameError, match="int8, int8-inputs, and int4-G"):

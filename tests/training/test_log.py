@@ -54,7 +54,8 @@ def test_curves_for_tensorboard(tmp_path: Path) -> None:
     log.write(report(1, held_out=1.5))
     log.rewind(0)  # as a run that goes on does
     log.write(report(1))
-    points, purged = {}, []
+    points: dict[str, tuple[int, float]] = {}
+    purged: list[int] = []
     for file in sorted((tmp_path / "tensorboard").iterdir()):
         data = file.read_bytes()
         while data:

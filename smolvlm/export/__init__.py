@@ -1,0 +1,1 @@
+"""Models in other forms, each of which proves itself against the model it was made from."""
