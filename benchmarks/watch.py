@@ -229,7 +229,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=64)
     parser.add_argument("--new-tokens", type=int, default=16)
     parser.add_argument("--hours", type=float, default=2.0)
-    parser.add_argument("--speed", type=float, default=20.0)
+    parser.add_argument("--speed", type=float, default=10.0)
     parser.add_argument("--model-seconds", type=float, default=2.5, help="of a look, simulated")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
