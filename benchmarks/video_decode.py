@@ -88,10 +88,12 @@ def write_long(path: Path, minutes: float, height: int, width: int, rate: int) -
         stream = source.streams.video[0]
         copy = out.add_stream_from_template(stream)
         packets = [packet for packet in source.demux(stream) if packet.size]
+        assert stream.time_base is not None, "PyAV has just written it"
         length = int(Fraction(frames, rate) / stream.time_base)
         for shift in range(0, count * length, length):
             for packet in packets:
                 again = av.Packet(bytes(packet))
+                assert packet.pts is not None and packet.dts is not None, "as above"
                 again.pts, again.dts = packet.pts + shift, packet.dts + shift
                 again.time_base, again.is_keyframe = packet.time_base, packet.is_keyframe
                 again.stream = copy

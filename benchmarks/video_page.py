@@ -72,10 +72,10 @@ def watching(told: Told) -> Iterator[tuple[str, str, str]]:
         yield f"{hours}: growth of memory", f"{grown:.1%}", "5 %"
         yield "the same: oldest frame looked at", f"{days['oldest_frame_in_steps']:.1f} steps", "2"
     if "jpeg" in told:
-        spent = (told["jpeg"][name]["median"] for name in ("taken_ms", "dropped_ms"))
+        medians = [told["jpeg"][name]["median"] for name in ("taken_ms", "dropped_ms")]
         yield (
             "a frame of a 1920x1080 MJPEG camera: taken, dropped",
-            ", ".join(f"{value:.2g} ms" for value in spent),
+            ", ".join(f"{value:.2g} ms" for value in medians),
             "",
         )
 

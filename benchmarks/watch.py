@@ -75,7 +75,8 @@ Figures = dict[str, Any]
 def steps(folder: Path, options: argparse.Namespace) -> Figures:
     """Milliseconds of both kinds of step, and the memory after each tenth of the changed ones."""
     plan = Plan(when=WHEN, describe=False)
-    assistant = api.load(folder, precision=options.precision, **caches(plan))
+    kept: Any = caches(plan)
+    assistant = api.load(folder, precision=options.precision, **kept)
     watcher = Watcher(plan, AssistantSight(assistant, max_new_tokens=8), now=lambda: 0.0)
     spent: dict[bool, list[float]] = {True: [], False: []}
     memory = []
@@ -177,7 +178,8 @@ def jpeg(folder: Path, options: argparse.Namespace) -> Figures:
     """Milliseconds of a frame that nobody takes, and of one that becomes a picture."""
     encoded = io.BytesIO()
     Image.fromarray(scene(1, FULL_HD, seed=0)).save(encoded, "JPEG", quality=85)
-    stream = av.open(io.BytesIO(encoded.getvalue() * (options.changed_steps + 1)), format="mjpeg")
+    data = io.BytesIO(encoded.getvalue() * (options.changed_steps + 1))
+    stream = av.open(data, "r", format="mjpeg")
     shots = shots_of(stream, "the camera", DEFAULT_VIDEO_LIMITS)
     dropped, taken = [], []
     next(shots)  # the first one is looked at by the stream itself

@@ -20,6 +20,10 @@ class MediaError(InputError):
     """A picture or clip that is missing, broken, too large or not allowed."""
 
 
+class BrokenShotError(MediaError):
+    """One picture of a camera was damaged on its way; the next one may be whole."""
+
+
 class ContextLengthError(InputError):
     """The prompt (words and visual tokens) does not fit the model's context."""
 

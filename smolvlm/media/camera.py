@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from smolvlm.errors import InputError, MediaError
+from smolvlm.errors import BrokenShotError, InputError, MediaError
 from smolvlm.media.feeds import ClipFeed, DeviceFeed, Feed, HttpFeed, RtspFeed
 from smolvlm.media.fetch import without_login
 from smolvlm.media.images import SCHEME
 from smolvlm.media.limits import DEFAULT_VIDEO_LIMITS, VideoLimits
-from smolvlm.media.shots import MAX_BROKEN, BrokenShotError, Shot
+from smolvlm.media.shots import MAX_BROKEN, Shot
 from smolvlm.media.video_frames import CLOCK_STEP, Frame
 
 STREAMS = ("http", "https", "rtsp", "rtsps")

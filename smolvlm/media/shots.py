@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from smolvlm.errors import MediaError
+from smolvlm.errors import BrokenShotError, MediaError
 from smolvlm.media.limits import VideoLimits
 from smolvlm.media.video_file import upright
 
@@ -31,10 +31,6 @@ MAX_BROKEN = 100  # packets in a row that cannot be decoded: more is no camera s
 ALONE = ("mjpeg",)  # codecs whose packets are pictures of their own
 
 Shot = tuple[float, Callable[[], "Image.Image"]]
-
-
-class BrokenShotError(MediaError):
-    """One picture was damaged on its way; the next one may be whole."""
 
 
 def shots_of(container: InputContainer, name: str, limits: VideoLimits) -> Iterator[Shot]:

@@ -71,7 +71,7 @@ def test_results_are_written_and_the_table_is_printed(
         "eval", "--suite", suite, "--model", "some/model", "--out", out, "--max-tiles", "1"
     )
     assert result.exit_code == 0, result.output
-    assert loads == [{"model": "some/model", "max_tiles": 1}]
+    assert loads == [{"model": "some/model", "prefix_cache": 0, "max_tiles": 1}]
     assert result.stdout == (out / "results.md").read_text()
     report = json.loads((out / "results.json").read_text())
     assert [task["name"] for task in report["tasks"]] == ["T-choice", "T-open"]

@@ -12,12 +12,12 @@ import av
 import numpy as np
 import pytest
 
-from smolvlm.errors import InputError, MediaError
+from smolvlm.errors import BrokenShotError, InputError, MediaError
 from smolvlm.media import camera as camera_module
 from smolvlm.media.camera import Camera, open_camera
 from smolvlm.media.feeds import ClipFeed, DeviceFeed, HttpFeed, RtspFeed
 from smolvlm.media.limits import VideoLimits
-from smolvlm.media.shots import MAX_BROKEN, BrokenShotError, Shot
+from smolvlm.media.shots import MAX_BROKEN, Shot
 from smolvlm.media.video_frames import Frame
 from tests.media.live_servers import make_clip, picture
 

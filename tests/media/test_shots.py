@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smolvlm.errors import MediaError
+from smolvlm.errors import BrokenShotError, MediaError
 from smolvlm.media import shots
 from smolvlm.media.limits import DEFAULT_VIDEO_LIMITS, VideoLimits
-from smolvlm.media.shots import BrokenShotError, shots_of
+from smolvlm.media.shots import shots_of
 from smolvlm.media.video_file import upright
 from tests.clips import number_of, numbered, write_clip
 from tests.media.live_servers import jpeg
