@@ -58,7 +58,7 @@ What each task asks: [evaluation.md](evaluation.md).
 ## Limits
 
 {limits}
-[Twelve pictures](gallery.md) shows the answers of the first version as they came.
+[Twelve pictures](gallery.md) shows its answers as they come.
 """
 
 

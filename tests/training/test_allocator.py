@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
 import subprocess
 import sys
 
@@ -38,8 +37,8 @@ def test_a_large_block_is_taken_from_the_system_once() -> None:
         )
         return int(done.stdout)
 
-    pages = 10 * 40_000_000 // resource.getpagesize()
-    assert faults("keep") < 100 < faults("leave") <= 2 * pages
+    # Ten blocks; the heap may grow once more while they are taken.
+    assert faults("keep") < faults("leave") / 3
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
