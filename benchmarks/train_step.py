@@ -33,7 +33,6 @@ from torch import Tensor, nn
 
 from smolvlm.cli import machine
 from smolvlm.processing.pixels import normalize
-from smolvlm.training.allocator import keep_freed_memory
 from smolvlm.training.collate import NO_LOSS, Batch
 from smolvlm.training.log import Report
 from smolvlm.training.lora import adapters
@@ -76,8 +75,7 @@ def open_ours(options: argparse.Namespace, out: Path, **changes: Any) -> Run:
 
 
 def run_ours(options: argparse.Namespace, out: Path) -> dict[str, Any]:
-    """The side of this package, with its memory kept as `smolvlm train` does."""
-    keep_freed_memory()
+    """The side of this package."""
     run = open_ours(options, out)
     for name, adapter in adapters(run.trainer.model):
         adapter.lora_a.data.copy_(first_numbers(name, adapter.lora_a))

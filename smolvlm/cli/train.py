@@ -87,14 +87,12 @@ def train(
 ) -> None:
     """Open everything, train, write the result."""
     try:
-        from smolvlm.training.allocator import keep_freed_memory
         from smolvlm.training.distributed import choose_device, join_world, use_threads
         from smolvlm.training.runs import open_run
     except ImportError as error:
         raise _lacking(error) from None
     if told.threads is not None:
         use_threads(told.threads)
-    keep_freed_memory()
     device = choose_device(told.device)
     world = join_world(device)
     try:
