@@ -83,6 +83,7 @@ class Log:
                     line for line in path.read_text("utf-8").splitlines() if _step(line) <= step
                 ]
                 path.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
+        self.close()
         if find_spec("tensorboardX"):
             from tensorboardX import SummaryWriter
 
@@ -91,6 +92,11 @@ class Log:
                 purge_step=step + 1 if step >= 0 else None,
                 filename_suffix=f".from-{step + 1}",
             )
+
+    def close(self) -> None:
+        """Wait until the curves are on disk; lines are there at once."""
+        if self._curves is not None:
+            self._curves.close()
 
     def write(self, report: Report) -> None:
         """One line for a step."""

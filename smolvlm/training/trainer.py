@@ -150,6 +150,7 @@ class Trainer:
         self.save()
         if self.stage.validation and self._looked_at != self.progress.step:
             self._write_held_out()
+        self.log.close()
 
     def _write_held_out(self) -> None:
         """Take the held-out losses now and log them."""

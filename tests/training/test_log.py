@@ -45,27 +45,34 @@ def test_rewinding_drops_later_steps_and_half_lines(tmp_path: Path) -> None:
 
 
 def test_curves_for_tensorboard(tmp_path: Path) -> None:
-    """Read back as TFRecords of events: length and two checksums around each message."""
-    pytest.importorskip("tensorboardX")
-    from tensorboardX.proto.event_pb2 import Event
-
     log = Log(tmp_path)
     log.rewind(-1)
     log.write(report(1, held_out=1.5))
     log.rewind(0)  # as a run that goes on does
     log.write(report(1))
-    points: dict[str, tuple[int, float]] = {}
-    purged: list[int] = []
-    for file in sorted((tmp_path / "tensorboard").iterdir()):
-        data = file.read_bytes()
-        while data:
-            size = int.from_bytes(data[:8], "little")
-            event, data = Event.FromString(data[12 : 12 + size]), data[16 + size :]
-            points |= {value.tag: (event.step, value.simple_value) for value in event.summary.value}
-            purged += [event.step] if event.file_version and event.step else []
+    log.close()
+    points, purged = curves(tmp_path)
     assert points["loss"] == (1, 1.25) and points["tasks/a"] == (1, 1.0)
     assert points["held_out"] == (1, 1.5) and points["rates/text"][0] == 1
     assert purged == [1]
+
+
+def curves(folder: Path) -> tuple[dict[str, tuple[int, float]], list[int]]:
+    """The points by name, and from where on a later run took back those of an earlier one.
+
+    Read as TFRecords of events: length and two checksums around each message.
+    """
+    event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
+    points: dict[str, tuple[int, float]] = {}
+    purged: list[int] = []
+    for file in sorted((folder / "tensorboard").iterdir()):
+        data = file.read_bytes()
+        while len(data) >= 16 + int.from_bytes(data[:8], "little"):
+            size = int.from_bytes(data[:8], "little")
+            event, data = event_pb2.Event.FromString(data[12 : 12 + size]), data[16 + size :]
+            points |= {value.tag: (event.step, value.simple_value) for value in event.summary.value}
+            purged += [event.step] if event.file_version and event.step else []
+    return points, purged
 
 
 def test_one_in_a_hundred_may_be_left_out(tmp_path: Path) -> None:
