@@ -134,7 +134,26 @@ class Transformers:
         return int(self._model.lm_head(said.last_hidden_state[:, -1]).argmax())
 
 
-class OnnxRuntime:
+class ByRows:
+    """Reads rows of embeddings behind those it has read: exports leave the token table out."""
+
+    _table: Rows
+    _length: int
+
+    def prefill(self, ids: Ids, features: Features | None) -> int:
+        """Read a prompt (L,) from nothing."""
+        self._length = 0
+        return self._read(self._table.embed(ids, features))
+
+    def step(self, token: int) -> int:
+        """Read one token more."""
+        return self._read(self._table.embed(np.array([token]), None))
+
+    def _read(self, rows: Features) -> int:
+        raise NotImplementedError
+
+
+class OnnxRuntime(ByRows):
     """ONNX Runtime on the files of `peer_folder --onnx`: in 8 bits."""
 
     def __init__(self, folder: Path) -> None:
@@ -170,15 +189,6 @@ class OnnxRuntime:
         features: Features = self._vision.run(None, {"pixels": tiles})[0]  # (n, T, H)
         return features.reshape(-1, features.shape[-1])
 
-    def prefill(self, ids: Ids, features: Features | None) -> int:
-        """Read a prompt (L,) from nothing."""
-        self._length = 0
-        return self._read(self._table.embed(ids, features))
-
-    def step(self, token: int) -> int:
-        """Read one token more."""
-        return self._read(self._table.embed(np.array([token]), None))
-
     def _read(self, rows: Features) -> int:
         start, self._length = self._length, self._length + len(rows)
         bound = self._text.io_binding()
@@ -194,7 +204,7 @@ class OnnxRuntime:
         return int(bound.get_outputs()[-1].numpy()[0, -1].argmax())
 
 
-class Optimum:
+class Optimum(ByRows):
     """The IR that optimum-intel exports, on the same OpenVINO, as it runs by default."""
 
     def __init__(self, folder: Path) -> None:
@@ -228,12 +238,7 @@ class Optimum:
     def prefill(self, ids: Ids, features: Features | None) -> int:
         """Read a prompt (L,) from nothing."""
         self._request.reset_state()
-        self._length = 0
-        return self._read(self._table.embed(ids, features))
-
-    def step(self, token: int) -> int:
-        """Read one token more."""
-        return self._read(self._table.embed(np.array([token]), None))
+        return super().prefill(ids, features)
 
     def _read(self, rows: Features) -> int:
         start, self._length = self._length, self._length + len(rows)

@@ -247,14 +247,9 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def about(options: argparse.Namespace) -> dict[str, Any]:
     """What the figures depend on."""
-    features = machine.cpu_features() or {}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": {
-            "cpu": machine.cpu_name(),
-            "cpus_used": machine.cpu_count(),
-            "features": [name for name, has in features.items() if has],
-        },
+        "hardware": machine.hardware(),
         "versions": {
             name: metadata.version(name) for name in PACKAGES if find_spec(name) is not None
         },

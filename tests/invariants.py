@@ -30,6 +30,17 @@ class Prompt:
         return Step(state, self.ids, self.features, logits="all")
 
 
+def greedy(engine: Engine, prompt: Prompt, tokens: int) -> list[int]:
+    """The likeliest tokens after a prompt, step by step."""
+    state = engine.open_state()
+    (row,) = engine.step([Step(state, prompt.ids, prompt.features)])
+    written = [int(row[-1].argmax())]
+    while len(written) < tokens:
+        (row,) = engine.step([Step(state, np.array(written[-1:]))])
+        written.append(int(row[-1].argmax()))
+    return written
+
+
 def random_prompt(engine: Engine, *, tiles: int, seed: int) -> Prompt:
     """Random words, then every tile's visual tokens between words; tiles of random pixels."""
     config, rng = engine.config, np.random.default_rng(seed)

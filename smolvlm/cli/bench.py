@@ -192,16 +192,9 @@ def _row(worker: Worker, rounds: Sequence[Round], limits: Mapping[str, Limits]) 
 
 def _about(wanted: Wanted, limits: Mapping[str, Limits]) -> dict[str, Any]:
     """What the figures depend on."""
-    memory = machine.memory()
-    features = machine.cpu_features() or {}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": {
-            "cpu": machine.cpu_name(),
-            "cpus_used": machine.cpu_count(),
-            "features": [name for name, has in features.items() if has],
-            "memory_bytes": memory[0] if memory else None,
-        },
+        "hardware": machine.hardware(),
         "versions": {"smolvlm": __version__, "openvino": metadata.version("openvino")},
         "python": sys.version.split()[0],
         "model": wanted.model,

@@ -11,6 +11,7 @@ import platform
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 # What makes small numbers fast on x86: 8-bit dot products, bfloat16 products, matrix tiles.
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
@@ -40,6 +41,17 @@ def cpu_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def hardware() -> dict[str, Any]:
+    """What figures depend on: processor, how many of its cores, its features, bytes of memory."""
+    features, sizes = cpu_features() or {}, memory()
+    return {
+        "cpu": cpu_name(),
+        "cpus_used": cpu_count(),
+        "features": [name for name, has in features.items() if has],
+        "memory_bytes": sizes[0] if sizes else None,
+    }
 
 
 def memory() -> tuple[int, int] | None:

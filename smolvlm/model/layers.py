@@ -34,8 +34,7 @@ class RMSNorm(nn.Module):
 class _Normed(torch.autograd.Function):
     """x / rms(x), which keeps its narrow input for the backward pass and nothing else of its size.
 
-    Left to autograd, the float32 steps in between are kept: in a bfloat16 model more memory than
-    all else that a layer keeps, and more passes over it.
+    Left to autograd, the float32 steps in between are kept, and gone over once more each.
     """
 
     @staticmethod

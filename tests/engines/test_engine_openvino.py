@@ -47,16 +47,6 @@ def random_tiles(engine: Engine, count: int) -> NDArray[np.uint8]:
     return np.random.default_rng(count).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 
 
-def greedy(engine: Engine, prompt: invariants.Prompt, tokens: int) -> list[int]:
-    state = engine.open_state()
-    (row,) = engine.step([Step(state, prompt.ids, prompt.features)])
-    written = [int(row[-1].argmax())]
-    while len(written) < tokens:
-        (row,) = engine.step([Step(state, np.array(written[-1:]))])
-        written.append(int(row[-1].argmax()))
-    return written
-
-
 def assert_parity(folder: Path) -> None:
     """Visual tokens, all logits of a prompt with pictures and 64 greedy tokens, as in PyTorch."""
     engine = open_engine(folder)
@@ -70,7 +60,7 @@ def assert_parity(folder: Path) -> None:
     (wanted,) = reference.step([prompt.step(reference.open_state())])
     assert logits.dtype == np.float32
     assert invariants.relative_error(logits, wanted) <= PARITY
-    assert greedy(engine, prompt, 64) == greedy(reference, prompt, 64)
+    assert invariants.greedy(engine, prompt, 64) == invariants.greedy(reference, prompt, 64)
 
 
 @pytest.mark.parametrize("name", NAMES)

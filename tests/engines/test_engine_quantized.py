@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from smolvlm.config import ImageRules, ModelConfig
-from smolvlm.engines.base import Engine, Step
+from smolvlm.engines.base import Engine
 from smolvlm.engines.choose import choose_for, create_engine
 from smolvlm.engines.openvino import OpenVINOEngine
 from smolvlm.engines.torch import TorchEngine
@@ -79,16 +79,6 @@ def tiles(engine: Engine, count: int = 2) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 
 
-def greedy(engine: Engine, prompt: invariants.Prompt, tokens: int) -> list[int]:
-    state = engine.open_state()
-    (row,) = engine.step([Step(state, prompt.ids, prompt.features)])
-    written = [int(row[-1].argmax())]
-    while len(written) < tokens:
-        (row,) = engine.step([Step(state, np.array(written[-1:]))])
-        written.append(int(row[-1].argmax()))
-    return written
-
-
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_quantised_folder_computes_what_its_codes_stand_for(
     plain: Checkpoint, tmp_path: Path, scheme: str
@@ -105,7 +95,7 @@ def test_a_quantised_folder_computes_what_its_codes_stand_for(
     (logits,) = engine.step([prompt.step(engine.open_state())])
     (row,) = reference.step([prompt.step(reference.open_state())])
     assert invariants.relative_error(logits, row) <= PARITY
-    assert greedy(engine, prompt, 24) == greedy(reference, prompt, 24)
+    assert invariants.greedy(engine, prompt, 24) == invariants.greedy(reference, prompt, 24)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -128,7 +118,7 @@ def test_the_precision_of_the_folder_is_taken_and_stays_near(
     clear = best[:, -1] - best[:, -2] > 2 * np.abs(logits - wanted).max()  # (L,)
     assert clear.any()
     assert (logits.argmax(1) == wanted.argmax(1))[clear].all()
-    assert greedy(engine, prompt, 4) == greedy(engine, prompt, 4)
+    assert invariants.greedy(engine, prompt, 4) == invariants.greedy(engine, prompt, 4)
 
 
 def tower_ranges(plain: Checkpoint) -> dict[str, InputRange]:
