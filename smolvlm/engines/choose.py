@@ -2,8 +2,8 @@
 
 The rule: the first row of `CHOICES` that fits what was asked and can run on this machine. Unless a
 precision was asked for, two rows go before the others: for a quantised folder that of its own
-precision, for any other one int8 where the CPU multiplies matrices of 8 bits: there it reads a
-prompt as fast as bf16, writes far faster, and says nearly the same (`docs/quantisation.md`).
+precision, for any other one int8 where the CPU multiplies matrices of 8 bits: one graph then serves
+prompt and answer (`docs/speed.md`, where `python -m benchmarks.peers` puts what that gives).
 Nothing heavy is imported before a row is tried; `smolvlm doctor` shows the table with the reason
 why each row can or cannot run.
 """
