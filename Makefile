@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 # (SI_KERNEL, in wait4, as a process pool of tests/recipes closed after the engines' tests).
 RUNNING := $(addprefix tests/,cli engines evaluation export generation media model)
 
+CPP := $(wildcard smolvlm/native/csrc/*.h smolvlm/native/csrc/*.cpp)
+
 .PHONY: demo test lint types format clean
 
 $(STAMP): pyproject.toml
@@ -28,6 +30,7 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
 
 types: $(STAMP)
 	$(BIN)/mypy
@@ -35,6 +38,7 @@ types: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

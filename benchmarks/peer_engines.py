@@ -46,14 +46,17 @@ class Peer(Protocol):
 
 
 class Ours:
-    """The engine of this package, in one precision."""
+    """An engine of this package, in one precision."""
 
-    def __init__(self, folder: Path, precision: str) -> None:
+    def __init__(self, folder: Path, engine: str | None, precision: str) -> None:
         from smolvlm.config import ImageRules
         from smolvlm.engines.choose import create_engine
 
         self._engine = create_engine(
-            open_checkpoint(folder), ImageRules.from_folder(folder), precision=precision
+            open_checkpoint(folder),
+            ImageRules.from_folder(folder),
+            engine=engine,
+            precision=precision,
         )
         self._state = self._engine.open_state()
 
@@ -271,10 +274,11 @@ def normalised(pixels: NDArray[np.uint8]) -> Features:
 
 
 def open_peer(name: str, folder: Path) -> Peer:
-    """An engine by its name: `smolvlm-PRECISION`, `transformers-DTYPE` and so on."""
+    """An engine by its name: `smolvlm[-ENGINE]-PRECISION`, `transformers-DTYPE` and so on."""
     library, _, kind = name.partition("-")
     if library == "smolvlm":
-        return Ours(folder, kind)
+        engine, _, precision = kind.rpartition("-")
+        return Ours(folder, engine or None, precision)
     if library == "transformers":
         return Transformers(folder, {"bf16": "bfloat16", "f32": "float32"}[kind])
     if name == "onnxruntime-int8":

@@ -43,8 +43,9 @@ RESULT = HERE / "results" / "peers.json"
 REFERENCE = "smolvlm-f32"
 # Engine -> the package it needs.
 ENGINES = {
-    "smolvlm-bf16": "openvino",
-    "smolvlm-int8": "openvino",
+    "smolvlm-int8": "smolvlm",
+    "smolvlm-bf16": "smolvlm",
+    "smolvlm-openvino-int8": "openvino",
     "smolvlm-f32": "openvino",
     "transformers-bf16": "transformers",
     "onnxruntime-int8": "onnxruntime",

@@ -37,7 +37,7 @@ LAYERS = (
     ("processing",),
     ("weights",),
     ("model",),
-    ("quant",),
+    ("quant", "native"),
     ("engines",),
     ("generation",),
     ("options",),
@@ -80,6 +80,8 @@ TESTED_ELSEWHERE = {
     "cli.flags": "cli/test_main.py",
     "engines.base": "engines/test_engine_openvino.py",  # a protocol; its engines are tested
     "engines.compiled_cache": "engines/test_openvino_compile.py",
+    "engines.folded_pixels": "engines/test_engine_openvino.py",
+    "engines.native_weights": "engines/test_engine_native.py",
     "engines.openvino_ops": "engines/test_engine_openvino.py",
     "engines.openvino_text": "engines/test_engine_openvino.py",
     "engines.openvino_vision": "engines/test_engine_openvino.py",
@@ -87,6 +89,7 @@ TESTED_ELSEWHERE = {
     "generation.sequence": "generation/test_generate.py",
     "generation.stream": "test_api.py",
     "media.limits": "media/test_images.py",
+    "native.library": "engines/test_engine_native.py",
     "processing.context": "test_api.py",
     "processing.plans": "processing/test_processor.py",
 }

@@ -9,6 +9,7 @@ questions cost here, which is what `--budget 500ms` chooses tiles by. The measur
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -140,9 +141,14 @@ def _kinds(combinations: Sequence[tuple[str | None, str | None]]) -> set[str]:
 def _limits(kind: str) -> Limits:
     from smolvlm.engines.openvino_compile import runnable_precisions
     from smolvlm.engines.openvino_limits import product_rate, read_rate
+    from smolvlm.native.build import obstacle
+    from smolvlm.native.library import tile_rate
 
     runnable = kind if kind in runnable_precisions() else "f32"
-    return Limits(flops=product_rate(runnable), bandwidth=read_rate())
+    flops = product_rate(runnable)
+    if kind == "bf16" and obstacle() is None:
+        flops = max(flops, tile_rate(len(os.sched_getaffinity(0))))
+    return Limits(flops=flops, bandwidth=read_rate())
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 The rule: the first row of `CHOICES` that fits what was asked and can run on this machine. Unless a
 precision was asked for, two rows go before the others: for a quantised folder that of its own
-precision, for any other one int8 where the CPU multiplies matrices of 8 bits: one graph then serves
-prompt and answer (`docs/speed.md`, where `python -m benchmarks.peers` puts what that gives).
+precision, for any other one int8 where the CPU has matrix tiles (AMX): a token then costs half as
+much and a prompt no more (`docs/speed.md`: `python -m benchmarks.peers` puts the figures there).
 Nothing heavy is imported before a row is tried; `smolvlm doctor` shows the table with the reason
 why each row can or cannot run.
 """
@@ -17,7 +17,14 @@ from math import prod
 
 from smolvlm.config import ImageRules
 from smolvlm.engines.base import Engine
-from smolvlm.errors import CheckpointError, EngineError, InputError, UnknownNameError
+from smolvlm.errors import (
+    CheckpointError,
+    EngineError,
+    InputError,
+    SmolVLMError,
+    UnknownNameError,
+)
+from smolvlm.native.build import obstacle
 from smolvlm.weights.reader import Checkpoint
 
 
@@ -52,10 +59,15 @@ QUANTIZED = ("int8", "int4")
 MOST_ROUNDED = 10**9
 _TORCH = ("torch", "smolvlm[torch]")
 _OPENVINO = ("openvino", "smolvlm")
+_NATIVE = ("smolvlm", "smolvlm")
 CHOICES = (
+    Choice("native", "cpu", "bf16", *_NATIVE, "fastest where the CPU has AMX"),
+    Choice("native", "cpu", "int8", *_NATIVE, "the same, half the bytes a token"),
     Choice("openvino", "cpu", "bf16", *_OPENVINO, "fast where the CPU computes in bfloat16"),
     Choice("openvino", "cpu", "f32", *_OPENVINO, "fastest on other CPUs, and the exact one"),
-    Choice("openvino", "cpu", "int8", *_OPENVINO, "smaller; fastest where the CPU has AMX"),
+    Choice(
+        "openvino", "cpu", "int8", *_OPENVINO, "smaller; the fastest of these where the CPU has AMX"
+    ),
     Choice("openvino", "cpu", "int4", *_OPENVINO, "smallest; for folders of `smolvlm quantize`"),
     Choice("torch", "cuda", "bf16", *_TORCH, "for an NVIDIA GPU"),
     Choice("torch", "cpu", "f32", *_TORCH, "the readable reference"),
@@ -90,7 +102,8 @@ def create_engine(
             f"{checkpoint.folder} is quantised to {stored} already; leave the precision "
             f"{precision} out, or use the checkpoint it was made from"
         )
-    row = choose(engine, precision, _first(checkpoint, stored, engine, threads))
+    first = _first(checkpoint, stored, engine, threads)
+    row = choose(engine, precision, first, without=_unfit(checkpoint, engine))
     return _build(row, checkpoint, rules, threads)
 
 
@@ -101,18 +114,23 @@ def choose_for(
     threads: int | None = None,
 ) -> Choice:
     """The row that `create_engine` builds; errors as there."""
-    stored = _stored_precision(checkpoint)
-    return choose(engine, precision, _first(checkpoint, stored, engine, threads))
+    first = _first(checkpoint, _stored_precision(checkpoint), engine, threads)
+    return choose(engine, precision, first, without=_unfit(checkpoint, engine))
 
 
 def choose(
-    engine: str | None = None, precision: str | None = None, first: str | None = None
+    engine: str | None = None,
+    precision: str | None = None,
+    first: str | None = None,
+    *,
+    without: str | None = None,
 ) -> Choice:
     """The first row that fits and can run; errors as in `create_engine`.
 
-    first: the precision whose row comes before the others where none is asked.
+    first: the precision whose row comes before the others where none is asked. without: an engine
+    whose rows are passed over.
     """
-    rows: Iterable[Choice] = fitting(engine, precision)
+    rows: Iterable[Choice] = (row for row in fitting(engine, precision) if row.name != without)
     if precision is None:
         rows = sorted(rows, key=lambda row: row.precision != first)
     obstacles = []
@@ -165,12 +183,26 @@ def _first(
     """The precision to take where none is asked; None leaves it to the table."""
     if stored is not None:
         return stored
-    parameters = sum(prod(checkpoint.shape(name)) for name in checkpoint.names())
-    return _fastest(engine, threads) if parameters <= MOST_ROUNDED else None
+    return _fastest(engine, threads) if _parameters(checkpoint) <= MOST_ROUNDED else None
+
+
+def _unfit(checkpoint: Checkpoint, engine: str | None) -> str | None:
+    """The engine that is not taken for this checkpoint unless it is asked for."""
+    from smolvlm.engines.native import unfit
+
+    if engine is None and (_parameters(checkpoint) > MOST_ROUNDED or unfit(checkpoint)):
+        return "native"
+    return None
+
+
+def _parameters(checkpoint: Checkpoint) -> int:
+    return sum(prod(checkpoint.shape(name)) for name in checkpoint.names())
 
 
 def _fastest(engine: str | None, threads: int | None) -> str | None:
     """The precision to round a model to as it is loaded; None for none."""
+    if engine in (None, "native") and obstacle() is None and _build_failure() is None:
+        return "int8"
     if engine not in (None, "openvino") or find_spec("openvino") is None:
         return None
     from smolvlm.engines.openvino_compile import has_mlp_kernel
@@ -186,6 +218,8 @@ def _obstacle(row: Choice) -> str | None:
     """Why a row cannot run here, and what to do about it; None when it can."""
     if find_spec(row.package) is None:
         return f"{row.package} is not installed (pip install '{row.install}')"
+    if row.name == "native":
+        return obstacle() or _build_failure()
     if row.name == "openvino":
         from smolvlm.engines.openvino_compile import runnable_precisions
 
@@ -199,7 +233,22 @@ def _obstacle(row: Choice) -> str | None:
     return None
 
 
+def _build_failure() -> str | None:
+    """Why the kernels cannot be built or loaded; the first time, this builds them."""
+    from smolvlm.native.library import library
+
+    try:
+        library()
+    except SmolVLMError as error:
+        return str(error)
+    return None
+
+
 def _build(row: Choice, checkpoint: Checkpoint, rules: ImageRules, threads: int | None) -> Engine:
+    if row.name == "native":
+        from smolvlm.engines.native import NativeEngine
+
+        return NativeEngine(checkpoint, rules, precision=row.precision, threads=threads)
     if row.name == "openvino":
         from smolvlm.engines.openvino import OpenVINOEngine
 

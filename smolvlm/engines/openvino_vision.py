@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 import openvino as ov
-from numpy.typing import NDArray
 from openvino import opset15 as op
 
 from smolvlm.config import ImageRules, ModelConfig
+from smolvlm.engines.folded_pixels import EMBEDDINGS, fold_pixels
 from smolvlm.engines.openvino_ops import (
     Node,
     Weights,
@@ -26,8 +26,6 @@ from smolvlm.engines.openvino_ops import (
     result,
     split_heads,
 )
-
-EMBEDDINGS = "vision_model.embeddings"
 
 
 def build_vision_graph(weights: Weights, rules: ImageRules) -> ov.Model:
@@ -42,24 +40,6 @@ def build_vision_graph(weights: Weights, rules: ImageRules) -> ov.Model:
     x = _pixel_shuffle(x, config)  # (N, T, s*s*D)
     x = weights.linear(x, "connector.modality_projection.proj")  # (N, T, H)
     return ov.Model([result(x, "features")], [tiles], "smolvlm_vision")
-
-
-def fold_pixels(
-    weight: NDArray[np.float32], rules: ImageRules
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Fold the normalisation of pixels into the patch weights (D, 3, p, p).
-
-    Returns `centre` (3,), `folded` (D, 3, p, p) and `shift` (D,), such that for a patch
-    sum(weight * normalised) = sum(folded * (pixel - centre)) + shift. The centres are whole
-    numbers: bfloat16 holds a pixel less a whole number exactly, but not a normalised one.
-    """
-    mean, std = np.array(rules.image_mean), np.array(rules.image_std)
-    centre = np.rint(mean / rules.rescale_factor)
-    offset = (centre * rules.rescale_factor - mean) / std
-    wide = weight.astype(np.float64)
-    shift = np.einsum("dcij,c->d", wide, offset)  # (D, 3, p, p) -> (D,)
-    folded = wide * (rules.rescale_factor / std)[:, None, None]
-    return centre.astype(np.float32), folded.astype(np.float32), shift.astype(np.float32)
 
 
 def _embed_patches(weights: Weights, tiles: Node, rules: ImageRules) -> Node:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from smolvlm.cli import doctor
-from smolvlm.engines import openvino_compile
+from smolvlm.engines import choose, openvino_compile
 from smolvlm.engines.choose import CHOICES, Explanation
 from tests.cli.conftest import Cli
 
@@ -17,6 +17,7 @@ def set_obstacles(monkeypatch: pytest.MonkeyPatch, *obstacles: str | None) -> No
     told = [Explanation(row, why) for row, why in zip(CHOICES, obstacles, strict=True)]
     monkeypatch.setattr(doctor, "explain_choices", lambda: told)
     monkeypatch.setattr(openvino_compile, "has_mlp_kernel", lambda threads=None: False)
+    monkeypatch.setattr(choose, "obstacle", lambda: "no tiles here")
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,18 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_report(cli: Cli, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    set_obstacles(monkeypatch, "no bf16 here", None, None, None, "no GPU", None, None)
+    set_obstacles(
+        monkeypatch,
+        "no tiles here",
+        "no tiles here",
+        "no bf16 here",
+        None,
+        None,
+        None,
+        "no GPU",
+        None,
+        None,
+    )
     result = cli.run("doctor")
     assert (result.exit_code, result.stderr) == (0, "")
     lines = [line.strip() for line in result.stdout.splitlines()]

@@ -30,7 +30,15 @@ def rules(checkpoint: Checkpoint) -> ImageRules:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own, and a machine that cannot run our kernels unless a test says it can."""
     monkeypatch.setenv("SMOLVLM_CACHE", str(tmp_path))
+    pretend_tiles(monkeypatch, "this CPU has no amx_tile")
+
+
+def pretend_tiles(monkeypatch: pytest.MonkeyPatch, obstacle: str | None) -> None:
+    """What keeps our kernels from running; None when they can, and are built."""
+    monkeypatch.setattr(choose, "obstacle", lambda: obstacle)
+    monkeypatch.setattr(choose, "_build_failure", lambda: None)
 
 
 def uninstall(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
@@ -51,6 +59,40 @@ def pretend_kernel(monkeypatch: pytest.MonkeyPatch, *, threads: tuple[int | None
     from smolvlm.engines import openvino_compile
 
     monkeypatch.setattr(openvino_compile, "has_mlp_kernel", lambda asked=None: asked in threads)
+
+
+def test_our_kernels_are_the_choice_where_they_run(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_tiles(monkeypatch, None)
+    pretend_kernel(monkeypatch, threads=(None,))
+
+    def chosen(**asked: Any) -> list[str]:
+        row = choose.choose_for(checkpoint, **asked)
+        return [row.name, row.precision]
+
+    assert chosen() == chosen(threads=1) == chosen(engine="native") == ["native", "int8"]
+    assert chosen(precision="bf16") == ["native", "bf16"]
+    assert chosen(precision="f32") == ["openvino", "f32"]
+    assert chosen(engine="openvino") == ["openvino", "int8"]
+    told = choose.default_choice(choose.explain_choices())
+    assert told is not None and [told.name, told.precision] == ["native", "int8"]
+    with monkeypatch.context() as patch:
+        patch.setattr(choose, "MOST_ROUNDED", 10)  # as if the model were a large one
+        assert chosen()[0] == "openvino"
+        assert chosen(engine="native") == ["native", "bf16"]
+    monkeypatch.setattr(choose, "_build_failure", lambda: "the kernels do not compile")
+    assert chosen()[0] == "openvino"
+    with pytest.raises(EngineError, match="native cannot run here: the kernels do not compile"):
+        chosen(engine="native")
+
+
+def test_a_quantised_folder_is_not_for_our_kernels(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_tiles(monkeypatch, None)
+    monkeypatch.setattr(Checkpoint, "is_quantized", property(lambda self: True))
+    assert choose.choose_for(checkpoint).name == "openvino"
 
 
 def test_int8_is_the_choice_where_it_is_the_fastest(
@@ -102,9 +144,9 @@ def test_what_is_asked_for_is_built(checkpoint: Checkpoint, rules: ImageRules) -
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"engine": "onnx"}, "no engine 'onnx'; there are openvino, torch"),
-        ({"engine": ""}, "no engine ''; there are openvino, torch"),
-        ({"precision": "int3"}, "no engine has a precision 'int3'; there are bf16, f32"),
+        ({"engine": "onnx"}, "no engine 'onnx'; there are native, openvino, torch"),
+        ({"engine": ""}, "no engine ''; there are native, openvino, torch"),
+        ({"precision": "int3"}, "no engine has a precision 'int3'; there are bf16, int8, f32"),
         (
             {"engine": "openvino", "precision": "fp8"},
             "openvino has no precision 'fp8'; there are bf16, f32",

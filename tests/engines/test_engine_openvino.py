@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from smolvlm.config import ImageRules, ModelConfig
 from smolvlm.engines.base import Engine, Step
+from smolvlm.engines.folded_pixels import fold_pixels
 from smolvlm.engines.openvino import MAX_FORGOTTEN, OpenVINOEngine
 from smolvlm.engines.openvino_compile import runnable_precisions
-from smolvlm.engines.openvino_vision import fold_pixels
 from smolvlm.engines.torch import TorchEngine
 from smolvlm.errors import UnknownNameError
 from smolvlm.processing.pixels import normalize

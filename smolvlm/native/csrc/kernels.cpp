@@ -1,0 +1,134 @@
+// What Python calls (ctypes; ../library.py says the same in its terms). All memory that is handed
+// in stays the caller's; shapes and orders are written where the structs are.
+#include "decoder.h"
+#include "tower.h"
+
+namespace {
+
+// The scratch memory of each thread of a team.
+std::vector<Scores>& scores_of(int threads) {
+  static std::vector<Scores> held;
+  if ((int)held.size() < threads) held.resize(threads);
+  return held;
+}
+
+template <class Work>
+void together(int threads, Work&& work) {
+  std::vector<Scores>& scores = scores_of(threads);
+#pragma omp parallel num_threads(threads)
+  {
+    const Tiles tiles;
+    const Team team{omp_get_thread_num(), omp_get_num_threads()};
+    work(team, scores[team.rank]);
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+// 0 when this process may use matrix tiles.
+int smolvlm_start() { return ask_for_tiles(); }
+
+// Multiplications and additions a second, of `threads` threads that multiply what lies in their
+// first caches: what no layer can exceed.
+double smolvlm_tile_rate(int threads) {
+  constexpr int ROUNDS = 2000, STEPS = CHUNK / TILE_K;
+  double seconds = 1e9;
+  for (int run = 0; run < 5; run++) {
+    const double start = omp_get_wtime();
+    together(threads, [&](Team, Scores& scores) {
+      bf16* values = scores.shares.data();  // (32, KEYS); any numbers will do
+      for (int i = 0; i < ROUNDS; i++) {
+        const Block block{scores.mixed, true};
+        block.begin(true);
+        block.add(values, KEYS, values, values + STEPS * TILE, STEPS);
+      }
+    });
+    seconds = std::min(seconds, omp_get_wtime() - start);
+  }
+  return 2.0 * threads * ROUNDS * BLOCK_M * PANEL * CHUNK / seconds;
+}
+
+// w (n, k) float32 to packed bfloat16 (rounded up to 32 and 64 with zeros).
+void smolvlm_pack(const float* w, int n, int k, bf16* to) {
+  const int padded = rounded_up(k, GROUP), blocks = rounded_up(n, PANEL) / TILE_N;
+#pragma omp parallel for
+  for (int b = 0; b < blocks; b++)
+    for (int i = 0; i < padded; i++)
+      for (int j = 0; j < TILE_N; j++) {
+        const int row = b * TILE_N + j;
+        const float value = row < n && i < k ? w[(size_t)row * k + i] : 0.0f;
+        to[((size_t)b * (padded / TILE_K) + i / TILE_K) * TILE + i % TILE_K / 2 * 32 + j * 2 +
+           i % 2] = narrow_one(value);
+      }
+}
+
+// w (n, k) float32 to packed codes with a float16 scale for every 64 inputs of an output.
+void smolvlm_pack_codes(const float* w, int n, int k, int8_t* to, uint16_t* scales) {
+  const int padded = rounded_up(k, GROUP), blocks = rounded_up(n, PANEL) / TILE_N,
+            groups = padded / GROUP;
+#pragma omp parallel for
+  for (int b = 0; b < blocks; b++)
+    for (int j = 0; j < TILE_N; j++) {
+      const int row = b * TILE_N + j;
+      for (int g = 0; g < groups; g++) {
+        float most = 0.0f;
+        for (int i = g * GROUP; i < (g + 1) * GROUP; i++)
+          if (row < n && i < k) most = std::max(most, std::abs(w[(size_t)row * k + i]));
+        const uint16_t half = _cvtss_sh(most / 127.0f, _MM_FROUND_TO_NEAREST_INT);
+        const float scale = _cvtsh_ss(half);
+        scales[((size_t)b * groups + g) * TILE_N + j] = half;
+        for (int i = g * GROUP; i < (g + 1) * GROUP; i++) {
+          const float value = row < n && i < k && scale > 0
+                                  ? __builtin_rintf(w[(size_t)row * k + i] / scale)
+                                  : 0.0f;
+          to[((size_t)b * (padded / TILE_K) + i / TILE_K) * TILE + i % TILE_K / 2 * 32 + j * 2 +
+             i % 2] = (int8_t)std::min(127.0f, std::max(-127.0f, value));
+        }
+      }
+    }
+}
+
+Tower* smolvlm_tower(const TowerShape* shape, const float* centre, const float* positions,
+                     const Matrix* embed, const TowerLayer* layers, const float* norm,
+                     const float* norm_bias, const Matrix* projection) {
+  Tower* tower = new Tower{*shape, centre, positions, *embed, layers, norm, norm_bias, *projection};
+  tower->fit();
+  return tower;
+}
+
+void smolvlm_close_tower(Tower* tower) { delete tower; }
+
+// tiles (count, S, S, 3) -> to (count, tokens, tokens_width).
+void smolvlm_encode(Tower* tower, const uint8_t* tiles, int count, float* to, int threads) {
+  const TowerShape& shape = tower->shape;
+  const size_t pixels = (size_t)shape.side * shape.side * 3;
+  const size_t tokens =
+      (size_t)shape.grid * shape.grid / (shape.shuffle * shape.shuffle) * shape.tokens_width;
+  together(threads, [&](Team team, Scores& scores) {
+    for (int i = 0; i < count; i++) tower->run(tiles + i * pixels, to + i * tokens, team, scores);
+  });
+}
+
+Decoder* smolvlm_decoder(const DecoderShape* shape, const float* cosines, const float* sines,
+                         const DecoderLayer* layers, const float* norm, const Matrix* head) {
+  return new Decoder{*shape, cosines, sines, layers, norm, *head};
+}
+
+void smolvlm_close_decoder(Decoder* decoder) { delete decoder; }
+
+// rows (total, width): the new tokens of all segments -> logits (wanted, vocabulary).
+void smolvlm_decode(Decoder* decoder, const Segment* segments, int count, const float* rows,
+                    float* logits, int threads) {
+  int total = 0;
+  for (int s = 0; s < count; s++) total += segments[s].count;
+  decoder->fit(total);
+  const int width = decoder->shape.width, padded = rounded_up(width, GROUP);
+  for (int m = 0; m < total; m++)
+    memcpy(&decoder->x[(size_t)m * padded], rows + (size_t)m * width, width * sizeof(float));
+  together(threads, [&](Team team, Scores& scores) {
+    decoder->run(segments, count, total, logits, team, scores);
+  });
+}
+}
