@@ -30,7 +30,7 @@ CPU_FLAGS = (
 )  # fmt: skip
 # The compiler's headers set off two of its own warnings.
 FLAGS = (
-    "-O3", "-std=c++17", "-fPIC", "-shared", "-fopenmp", "-fno-math-errno", "-Wall", "-Wextra",
+    "-O3", "-std=c++20", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-Wall", "-Wextra",
     "-Wno-uninitialized", "-Wno-maybe-uninitialized", "-Wno-missing-field-initializers",
     *(f"-m{flag.replace('_bf16', '-bf16').replace('_tile', '-tile')}".replace("512-", "512")
       .replace("512_", "512") for flag in CPU_FLAGS),

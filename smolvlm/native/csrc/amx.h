@@ -133,6 +133,24 @@ struct Block {
   }
 };
 
+// The weights of the next chunk of a panel, fetched piece by piece while another chunk is used.
+struct Ahead {
+  const char* at[2] = {};  // its two columns of tiles
+  size_t lines = 0;
+
+  Ahead(const Matrix& w, int panel, int k, int chunk) {
+    const size_t size = w.codes ? 1 : sizeof(bf16);
+    const char* all = w.codes ? (const char*)w.codes : (const char*)w.wide;
+    for (int i = 0; i < 2; i++) at[i] = all + ((size_t)(2 * panel + i) * w.k + k) * TILE_N * size;
+    lines = (size_t)std::min(chunk, w.k - k) * TILE_N * size / LINE;
+  }
+
+  void fetch(int piece, int pieces) const {
+    for (size_t l = lines * piece / pieces; l < lines * (piece + 1) / pieces; l++)
+      for (const char* column : at) _mm_prefetch(column + l * LINE, _MM_HINT_T1);
+  }
+};
+
 // Outputs of panels [from, to) for rows [m0, m1) of a: a (rows, stride) bfloat16, as many rows as
 // m1 rounded up to 32. `done(row, column, block, rows)` gets float32 blocks of 32 x 32.
 //
@@ -162,12 +180,16 @@ void multiply(const bf16* a, int stride, int m0, int m1, const Matrix& w, int fr
         } else {
           b0 = w.wide + ((size_t)2 * panel * w.k + k) * TILE_N, b1 = b0 + (size_t)w.k * TILE_N;
         }
+        const bool ends = upto == w.k;
+        const Ahead ahead(w, ends && panel + 1 < to ? panel + 1 : panel, ends ? 0 : upto, chunk);
+        const int pieces = (last - first + BLOCK_M - 1) / BLOCK_M;
         for (int m = first; m < last; m += BLOCK_M) {
           const Block block{blocks + (size_t)(m - first) * PANEL, last - m > 16};
+          ahead.fetch((m - first) / BLOCK_M, pieces);
           block.begin(k == 0);
           block.add(a + (size_t)m * stride + k, stride, b0, b1, steps);
           block.end();
-          if (upto == w.k) done(m, panel * PANEL, block.at, std::min(BLOCK_M, last - m));
+          if (ends) done(m, panel * PANEL, block.at, std::min(BLOCK_M, last - m));
         }
       }
     }

@@ -145,8 +145,8 @@ static void attend(const bf16* queries, int stride, int rows, const bf16* keys, 
   for (int first = 0; first < all; first += KEYS) {
     const int count = std::min(KEYS, rounded_up(all - first, PANEL));
     score(queries, stride, keys + (size_t)first * head.padded, count, head, raw);
-    for (int r = 0; r < BLOCK_M; r++) {
-      const int own = std::min(count, std::max(0, seen + further * std::min(r, rows - 1) - first));
+    for (int r = 0; r < rows; r++) {  // what other rows hold is multiplied, and never looked at
+      const int own = std::min(count, std::max(0, seen + further * r - first));
       const float before = first ? s.most[r] : HIDDEN;
       const float most = std::max(before, largest(raw + r * KEYS, own));
       const float sum = soften(raw + r * KEYS, shares + r * KEYS, own, count, most, by);

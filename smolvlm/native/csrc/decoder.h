@@ -59,14 +59,11 @@ struct Decoder {
       for (int r = segments[s].first_wanted; r < segments[s].count; r++, wanted++)
         if (wanted % team.size == team.rank) norm_row(norm, row + r, wanted);
     team.wait();
-    const Range own = team.share(head.n / PANEL);
-    multiply(normed.held.data(), normed.stride, 0, wanted, head, own.from, own.to,
-             [&](int m, int column, const float* block, int held) {
-               const int inside = std::min(PANEL, shape.vocabulary - column);
-               for (int r = 0; r < held && inside > 0; r++)
-                 memcpy(logits + (size_t)(m + r) * shape.vocabulary + column, block + r * PANEL,
-                        inside * 4);
-             });
+    linear(Work(team, wanted), normed, head, [&](int m, int column, const float* block, int held) {
+      const int inside = std::min(PANEL, shape.vocabulary - column);
+      for (int r = 0; r < held && inside > 0; r++)
+        memcpy(logits + (size_t)(m + r) * shape.vocabulary + column, block + r * PANEL, inside * 4);
+    });
     team.wait();
   }
 

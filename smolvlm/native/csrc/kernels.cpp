@@ -1,5 +1,7 @@
 // What Python calls (ctypes; ../library.py says the same in its terms). All memory that is handed
 // in stays the caller's; shapes and orders are written where the structs are.
+#include <chrono>
+
 #include "decoder.h"
 #include "tower.h"
 
@@ -15,12 +17,15 @@ std::vector<Scores>& scores_of(int threads) {
 template <class Work>
 void together(int threads, Work&& work) {
   std::vector<Scores>& scores = scores_of(threads);
-#pragma omp parallel num_threads(threads)
-  {
+  crew().run(threads, [&](Team team) {
     const Tiles tiles;
-    const Team team{omp_get_thread_num(), omp_get_num_threads()};
     work(team, scores[team.rank]);
-  }
+  });
+}
+
+// Where output j of a block of 16 and input i lie in a packed matrix of k inputs.
+size_t place(int block, int j, int i, int k) {
+  return ((size_t)block * (k / TILE_K) + i / TILE_K) * TILE + i % TILE_K / 2 * 32 + j * 2 + i % 2;
 }
 
 }  // namespace
@@ -36,7 +41,7 @@ double smolvlm_tile_rate(int threads) {
   constexpr int ROUNDS = 2000, STEPS = CHUNK / TILE_K;
   double seconds = 1e9;
   for (int run = 0; run < 5; run++) {
-    const double start = omp_get_wtime();
+    const auto start = std::chrono::steady_clock::now();
     together(threads, [&](Team, Scores& scores) {
       bf16* values = scores.shares.data();  // (32, KEYS); any numbers will do
       for (int i = 0; i < ROUNDS; i++) {
@@ -45,7 +50,8 @@ double smolvlm_tile_rate(int threads) {
         block.add(values, KEYS, values, values + STEPS * TILE, STEPS);
       }
     });
-    seconds = std::min(seconds, omp_get_wtime() - start);
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+    seconds = std::min(seconds, spent.count());
   }
   return 2.0 * threads * ROUNDS * BLOCK_M * PANEL * CHUNK / seconds;
 }
@@ -53,41 +59,44 @@ double smolvlm_tile_rate(int threads) {
 // w (n, k) float32 to packed bfloat16 (rounded up to 32 and 64 with zeros).
 void smolvlm_pack(const float* w, int n, int k, bf16* to) {
   const int padded = rounded_up(k, GROUP), blocks = rounded_up(n, PANEL) / TILE_N;
-#pragma omp parallel for
-  for (int b = 0; b < blocks; b++)
-    for (int i = 0; i < padded; i++)
+  crew().run(processors(), [&](Team team) {
+    const Range own = team.share(blocks);
+    for (int b = own.from; b < own.to; b++)
       for (int j = 0; j < TILE_N; j++) {
         const int row = b * TILE_N + j;
-        const float value = row < n && i < k ? w[(size_t)row * k + i] : 0.0f;
-        to[((size_t)b * (padded / TILE_K) + i / TILE_K) * TILE + i % TILE_K / 2 * 32 + j * 2 +
-           i % 2] = narrow_one(value);
+        for (int i = 0; i < padded; i++) {
+          const float value = row < n && i < k ? w[(size_t)row * k + i] : 0.0f;
+          to[place(b, j, i, padded)] = narrow_one(value);
+        }
       }
+  });
 }
 
 // w (n, k) float32 to packed codes with a float16 scale for every 64 inputs of an output.
 void smolvlm_pack_codes(const float* w, int n, int k, int8_t* to, uint16_t* scales) {
-  const int padded = rounded_up(k, GROUP), blocks = rounded_up(n, PANEL) / TILE_N,
-            groups = padded / GROUP;
-#pragma omp parallel for
-  for (int b = 0; b < blocks; b++)
-    for (int j = 0; j < TILE_N; j++) {
-      const int row = b * TILE_N + j;
-      for (int g = 0; g < groups; g++) {
-        float most = 0.0f;
-        for (int i = g * GROUP; i < (g + 1) * GROUP; i++)
-          if (row < n && i < k) most = std::max(most, std::abs(w[(size_t)row * k + i]));
-        const uint16_t half = _cvtss_sh(most / 127.0f, _MM_FROUND_TO_NEAREST_INT);
-        const float scale = _cvtsh_ss(half);
-        scales[((size_t)b * groups + g) * TILE_N + j] = half;
-        for (int i = g * GROUP; i < (g + 1) * GROUP; i++) {
-          const float value = row < n && i < k && scale > 0
-                                  ? __builtin_rintf(w[(size_t)row * k + i] / scale)
-                                  : 0.0f;
-          to[((size_t)b * (padded / TILE_K) + i / TILE_K) * TILE + i % TILE_K / 2 * 32 + j * 2 +
-             i % 2] = (int8_t)std::min(127.0f, std::max(-127.0f, value));
+  const int padded = rounded_up(k, GROUP), blocks = rounded_up(n, PANEL) / TILE_N;
+  crew().run(processors(), [&](Team team) {
+    const Range own = team.share(blocks);
+    for (int b = own.from; b < own.to; b++)
+      for (int j = 0; j < TILE_N; j++) {
+        const int row = b * TILE_N + j;
+        for (int g = 0; g < padded / GROUP; g++) {
+          float group[GROUP] = {}, most = 0.0f;
+          for (int i = 0; i < GROUP && row < n && g * GROUP + i < k; i++) {
+            group[i] = w[(size_t)row * k + g * GROUP + i];
+            most = std::max(most, std::abs(group[i]));
+          }
+          const uint16_t half = _cvtss_sh(most / 127.0f, _MM_FROUND_TO_NEAREST_INT);
+          const float scale = _cvtsh_ss(half);
+          scales[((size_t)b * (padded / GROUP) + g) * TILE_N + j] = half;
+          for (int i = 0; i < GROUP; i++) {
+            const float code = scale > 0 ? __builtin_rintf(group[i] / scale) : 0.0f;
+            to[place(b, j, g * GROUP + i, padded)] =
+                (int8_t)std::min(127.0f, std::max(-127.0f, code));
+          }
         }
       }
-    }
+  });
 }
 
 Tower* smolvlm_tower(const TowerShape* shape, const float* centre, const float* positions,

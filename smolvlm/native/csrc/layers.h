@@ -1,6 +1,6 @@
 // What tower and decoder share: buffers, norms, and a linear layer over the rows of a batch.
 #pragma once
-#include "amx.h"
+#include "few.h"
 #include "team.h"
 
 // Rows of bfloat16 for products. The stride is no power of two, or all rows of a tile would meet in
@@ -39,7 +39,10 @@ void linear(const Work& work, Rows& a, const Matrix& w, Done&& done) {
     return;
   }
   const Range own = work.team.share(w.n / PANEL);
-  multiply(a.held.data(), a.stride, 0, work.rows, w, own.from, own.to, done);
+  if (w.codes && work.rows <= FEW)
+    multiply_few(a.held.data(), a.stride, work.rows, w, own.from, own.to, done);
+  else
+    multiply(a.held.data(), a.stride, 0, work.rows, w, own.from, own.to, done);
   work.team.wait();
 }
 

@@ -13,6 +13,11 @@ constexpr float LOG2_E = 1.4426950408889634f;
 
 static inline int rounded_up(int count, int to) { return (count + to - 1) / to * to; }
 
+static inline __m512 widen(const bf16* x) {
+  const __m256i bits = _mm256_loadu_si256((const __m256i*)x);
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+
 static inline void narrow(bf16* to, __m512 x) {
   _mm256_storeu_si256((__m256i*)to, (__m256i)_mm512_cvtneps_pbh(x));
 }

@@ -1,16 +1,50 @@
 // Threads that work through one forward pass together: who does what, and waiting for each other.
+//
+// Waiting is a short look again and again, then sleep: where other programs hold a processor, a
+// thread that only looks would keep the one it waits for from running, a hundred times a token.
 #pragma once
-#include <omp.h>
+#include <immintrin.h>
+#include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
+#include <thread>
+#include <vector>
 
 struct Range {
   int from, to;
 };
 
+constexpr int LOOKS = 500;  // at a number somebody else will change: some 20 microseconds
+
+// Returns when `value` is no longer `old`.
+static inline void await(const std::atomic<unsigned>& value, unsigned old) {
+  for (int i = 0; i < LOOKS; i++) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    _mm_pause();
+  }
+  value.wait(old, std::memory_order_acquire);
+}
+
+// Where all threads of a team meet.
+struct Meeting {
+  std::atomic<unsigned> round{0};
+  std::atomic<int> here{0};
+
+  void arrive(int size) {
+    const unsigned own = round.load(std::memory_order_acquire);
+    if (here.fetch_add(1, std::memory_order_acq_rel) + 1 < size) return await(round, own);
+    here.store(0, std::memory_order_relaxed);
+    round.store(own + 1, std::memory_order_release);
+    round.notify_all();
+  }
+};
+
 struct Team {
   int rank, size;
+  Meeting* meeting;
 
   // An even share of `count` pieces of work.
   Range share(int count) const {
@@ -26,8 +60,53 @@ struct Team {
   }
 
   void wait() const {
-    if (size > 1) {
-#pragma omp barrier
-    }
+    if (size > 1) meeting->arrive(size);
   }
 };
+
+// The threads besides the calling one. They sleep between two passes, and last as long as the
+// process.
+class Crew {
+ public:
+  // Calls work(team) in `size` threads, and returns when all have.
+  void run(int size, const std::function<void(Team)>& work) {
+    while ((int)threads_.size() < size - 1)
+      threads_.emplace_back(&Crew::serve, this, (int)threads_.size() + 1, pass_.load());
+    work_ = &work, size_ = size, all_ = (int)threads_.size() + 1;
+    pass_.fetch_add(1, std::memory_order_acq_rel);
+    pass_.notify_all();
+    work(Team{0, size, &meeting_});
+    end_.arrive(all_);  // also of those who had nothing to do: none may miss the next pass
+  }
+
+ private:
+  void serve(int rank, unsigned seen) {
+    while (true) {
+      await(pass_, seen);
+      seen = pass_.load(std::memory_order_acquire);
+      if (rank < size_) (*work_)(Team{rank, size_, &meeting_});
+      end_.arrive(all_);
+    }
+  }
+
+  std::vector<std::thread> threads_;
+  std::atomic<unsigned> pass_{0};
+  Meeting meeting_, end_;
+  const std::function<void(Team)>* work_ = nullptr;
+  int size_ = 0, all_ = 0;
+};
+
+// The crew of this process. After a fork the parent's threads are not there: a new one is hired,
+// and what is left of the old one stays where it is.
+static Crew& crew() {
+  static Crew* hired = nullptr;
+  static pid_t owner = 0;
+  if (hired == nullptr || owner != getpid()) hired = new Crew(), owner = getpid();
+  return *hired;
+}
+
+// The processors this process may use.
+static int processors() {
+  cpu_set_t allowed;
+  return sched_getaffinity(0, sizeof allowed, &allowed) ? 1 : CPU_COUNT(&allowed);
+}
