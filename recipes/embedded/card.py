@@ -2,7 +2,7 @@
 
     python -m recipes.embedded.card
 
-Reads `benchmarks/results/embedded_suite.json` (the `results.json` of `smolvlm eval`), or as long as
+Reads `benchmarks/results/evaluation.json` (the `results.json` of `smolvlm eval`), or as long as
 there is none `embedded_e1c.json` (`recall`), and the package's `trained.json`; writes `card.json`,
 which `smolvlm models embedded` prints, and `docs/embedded.md`. No number is typed in here.
 """
@@ -18,7 +18,7 @@ from smolvlm.evaluation.report import markdown
 from smolvlm.weights.embedded import assets
 
 ROOT = Path(__file__).parents[2]
-SUITE = ROOT / "benchmarks" / "results" / "embedded_suite.json"
+SUITE = ROOT / "benchmarks" / "results" / "evaluation.json"
 RECALL = SUITE.with_name("embedded_e1c.json")
 LIMITS = (
     "It names simple drawn things and short facts about simple pictures, in English. What the table"

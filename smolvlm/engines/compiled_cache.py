@@ -13,6 +13,7 @@ import os
 import shutil
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,17 +58,20 @@ class Entry:
         # Writable as libraries ask of their input, but no write reaches the file.
         everything: NDArray[np.uint8] = np.frombuffer(mapping, dtype=np.uint8)
         blob = everything[: max(len(everything) - _FOOTER.size, 0)]
-        if everything[len(blob) :].tobytes() != _footer(blob):
+        if everything[len(blob) :].tobytes() != _footer([blob]):
             raise ValueError("the file is cut short or was changed")
         return MappedEntry(blob, mapping)
 
-    def store(self, blob: Any) -> None:
-        """Write the bytes in one step, in place of what the slot held; `CacheError` when full."""
-        footer = _footer(np.frombuffer(blob, dtype=np.uint8))
+    def store(self, *parts: Any) -> None:
+        """Write bytes that come in parts, in place of what the slot held, all or nothing.
+
+        `CacheError` when the disk is full.
+        """
+        footer = _footer([np.frombuffer(part, dtype=np.uint8) for part in parts])
         try:
             self.folder.mkdir(exist_ok=True)
             _write(self.folder / _OWNER, str(self.checkpoint).encode())
-            _write(self.path, blob, footer)
+            _write(self.path, *parts, footer)
         except OSError as error:
             raise CacheError(
                 f"the compiled model cannot be written to {self.folder} ({error.strerror}); "
@@ -127,7 +131,18 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _footer(blob: NDArray[np.uint8]) -> bytes:
-    head, tail = blob[:_CHECKED_BYTES].tobytes(), blob[-_CHECKED_BYTES:].tobytes()
-    ends = zlib.crc32(tail, zlib.crc32(head))
-    return _FOOTER.pack(_MAGIC, len(blob), ends)
+def _footer(parts: Sequence[NDArray[np.uint8]]) -> bytes:
+    """Of bytes uint8 (n,) that come in parts."""
+    checksum = zlib.crc32(_end(parts, last=True), zlib.crc32(_end(parts, last=False)))
+    return _FOOTER.pack(_MAGIC, sum(map(len, parts)), checksum)
+
+
+def _end(parts: Sequence[NDArray[np.uint8]], *, last: bool) -> bytes:
+    """The first or the last bytes of all parts together."""
+    left, pieces = _CHECKED_BYTES, list[bytes]()
+    for part in reversed(parts) if last else parts:
+        pieces.append((part[-left:] if last else part[:left]).tobytes())
+        left -= len(pieces[-1])
+        if not left:
+            break
+    return b"".join(reversed(pieces) if last else pieces)

@@ -178,7 +178,7 @@ class NativeEngine:
             if tensors.nbytes > MAX_CACHED_BYTES:
                 return address, memory
             self._close(part, address)
-            entry.store(tensors.file())
+            entry.store(*tensors.parts())
             held = entry.open()
             assert held is not None
         address, memory, _ = opened(held.blob)

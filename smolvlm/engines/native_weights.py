@@ -9,7 +9,7 @@ Letters: D tower width, H text width, W width of one head.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -52,14 +52,11 @@ class Tensors:
         """Of all arrays."""
         return sum(padded(array.nbytes, LINE) for array in self._kept)
 
-    def file(self) -> NDArray[np.uint8]:
-        """All arrays behind one another, as a later `Tensors` takes them: uint8 (n,)."""
-        whole = np.zeros(self.nbytes, dtype=np.uint8)
-        at = 0
+    def parts(self) -> Iterator[NDArray[np.uint8]]:
+        """All arrays in their order, each filled up to a line: uint8, as one file holds them."""
         for array in self._kept:
-            whole[at : at + array.nbytes] = array.reshape(-1).view(np.uint8)
-            at += padded(array.nbytes, LINE)
-        return whole
+            yield array.reshape(-1).view(np.uint8)
+            yield np.zeros(-array.nbytes % LINE, dtype=np.uint8)
 
     def floats(self, values: Iterable[NDArray[np.float32]], size: int) -> NDArray[np.float32]:
         """Float32 vectors behind one another, filled up with zeros to `size`."""

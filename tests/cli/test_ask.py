@@ -122,8 +122,8 @@ def test_explain_as_json(cli: Cli, picture: Path) -> None:
         (["{picture}", "What?", "--max-new-tokens", "0"], "max_new_tokens is 0"),
         (["{picture}", "What?", "--temperature", "-1"], "temperature is -1.0"),
         (["{picture}", "What?", "--stop", ""], "stop is"),
-        (["{picture}", "What?", "--engine", "tensorrt"], "there are openvino, torch"),
-        (["{picture}", "What?", "--precision", "int3"], "there are bf16, f32"),
+        (["{picture}", "What?", "--engine", "tensorrt"], "there are native, openvino, torch"),
+        (["{picture}", "What?", "--precision", "int3"], "there are bf16, int8, f32"),
     ],
 )
 def test_bad_input_is_one_line_before_any_model_is_loaded(

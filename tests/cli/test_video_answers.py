@@ -180,7 +180,7 @@ def places(folder: Path, film: Path) -> dict[str, str]:
         (["{film}", "--every", "2s", "--out", "a.txt"], "a.txt ends in .txt"),
         (["{film}", "--every", "2s", "--out", "{folder}/file/a.srt"], "cannot be written"),
         (["{film}", "--max-new-tokens", "0"], "max_new_tokens is 0"),
-        (["{film}", "--engine", "tensorrt"], "there are openvino, torch"),
+        (["{film}", "--engine", "tensorrt"], "there are native, openvino, torch"),
     ],
 )
 def test_bad_input_is_one_line_before_any_model_is_loaded(

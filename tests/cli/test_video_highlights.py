@@ -104,7 +104,7 @@ def test_nothing_found_is_said_and_no_error(command: Command, tmp_path: Path) ->
         (["{film}", "--about", "x", "--threshold", "2"], "the threshold is 2"),
         (["{film}", "--about", "x", "--start", "20"], "start is 20 s"),
         (["{film}", "--about", "x", "--out", "{film}"], "cannot be written"),
-        (["{film}", "--about", "x", "--engine", "tensorrt"], "there are openvino, torch"),
+        (["{film}", "--about", "x", "--engine", "tensorrt"], "there are native, openvino, torch"),
     ],
 )
 def test_bad_input_is_one_line_before_any_model_is_loaded(

@@ -70,7 +70,7 @@ def assert_same_words(engine: Engine, exact: Engine, moved: float) -> None:
     assert invariants.relative_error(seen, wanted) <= moved
     best = np.sort(wanted, axis=1)
     clear = best[:, -1] - best[:, -2] > 2 * np.abs(seen - wanted).max(1)  # (n,)
-    assert clear.mean() > 0.3, "the model is undecided nearly everywhere; nothing was tested"
+    assert clear.mean() > 0.15, "the model is undecided nearly everywhere; nothing was tested"
     assert (seen.argmax(1) == np.array(said))[clear].all()
 
 

@@ -38,7 +38,7 @@ def test_every_figure_can_be_taken_of_our_engine(
 ) -> None:
     for name, small in (("NEW_TOKENS", 3), ("DECODED", 2), ("HELD", 20)):
         monkeypatch.setattr(f"benchmarks.peer_figures.{name}", small)
-    figures = Figures(Ours(folder, "f32"), ModelConfig.from_folder(folder))
+    figures = Figures(Ours(folder, None, "f32"), ModelConfig.from_folder(folder))
     for name in ("vision2", "prefill30", "decode", "e2e1", "second"):
         assert all(value > 0 for value in figures.run(name).values()), name
     told = figures.run("check")
@@ -50,7 +50,7 @@ def test_every_figure_can_be_taken_of_our_engine(
 
 def test_a_second_question_is_read_after_what_is_kept(folder: Path) -> None:
     """What is kept says the same as reading everything anew."""
-    peer = Ours(folder, "f32")
+    peer = Ours(folder, None, "f32")
     figures = Figures(peer, ModelConfig.from_folder(folder))
     ids, features = figures.prompt(1), peer.vision(figures.seen(1))
     question = np.arange(300, 320)

@@ -116,7 +116,10 @@ struct Block {
   }
 
   // Adds the products of a (32, ...) with two columns of tiles, over so many tiles of inputs.
-  void add(const bf16* a, int stride, const bf16* b0, const bf16* b1, int steps) const {
+  // After each tile, `between(s)` may do something that takes no tiles.
+  template <class Between>
+  void add(const bf16* a, int stride, const bf16* b0, const bf16* b1, int steps,
+           Between&& between) const {
     const bf16* a1 = a + (size_t)16 * stride;
     written();
     for (int s = 0; s < steps; s++) {
@@ -125,6 +128,7 @@ struct Block {
       _tile_dpbf16ps(0, 4, 6);
       _tile_loadd(7, b1 + s * TILE, 64);
       _tile_dpbf16ps(1, 4, 7);
+      between(s);
       if (!tall) continue;
       _tile_loadd(5, a1 + s * TILE_K, stride * 2);
       _tile_dpbf16ps(2, 5, 6);
@@ -145,9 +149,8 @@ struct Ahead {
     lines = (size_t)std::min(chunk, w.k - k) * TILE_N * size / LINE;
   }
 
-  void fetch(int piece, int pieces) const {
-    for (size_t l = lines * piece / pieces; l < lines * (piece + 1) / pieces; l++)
-      for (const char* column : at) _mm_prefetch(column + l * LINE, _MM_HINT_T1);
+  void fetch(size_t line) const {
+    for (const char* column : at) _mm_prefetch(column + line * LINE, _MM_HINT_T1);
   }
 };
 
@@ -185,9 +188,12 @@ void multiply(const bf16* a, int stride, int m0, int m1, const Matrix& w, int fr
         const int pieces = (last - first + BLOCK_M - 1) / BLOCK_M;
         for (int m = first; m < last; m += BLOCK_M) {
           const Block block{blocks + (size_t)(m - first) * PANEL, last - m > 16};
-          ahead.fetch((m - first) / BLOCK_M, pieces);
+          const size_t piece = (m - first) / BLOCK_M, line = ahead.lines * piece / pieces;
+          const size_t next = ahead.lines * (piece + 1) / pieces;
           block.begin(k == 0);
-          block.add(a + (size_t)m * stride + k, stride, b0, b1, steps);
+          block.add(a + (size_t)m * stride + k, stride, b0, b1, steps, [&](int s) {
+            if (line + s < next) ahead.fetch(line + s);
+          });
           block.end();
           if (ends) done(m, panel * PANEL, block.at, std::min(BLOCK_M, last - m));
         }

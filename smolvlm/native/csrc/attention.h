@@ -145,14 +145,18 @@ static void attend(const bf16* queries, int stride, int rows, const bf16* keys, 
   for (int first = 0; first < all; first += KEYS) {
     const int count = std::min(KEYS, rounded_up(all - first, PANEL));
     score(queries, stride, keys + (size_t)first * head.padded, count, head, raw);
-    for (int r = 0; r < rows; r++) {  // what other rows hold is multiplied, and never looked at
-      const int own = std::min(count, std::max(0, seen + further * r - first));
-      const float before = first ? s.most[r] : HIDDEN;
-      const float most = std::max(before, largest(raw + r * KEYS, own));
-      const float sum = soften(raw + r * KEYS, shares + r * KEYS, own, count, most, by);
-      const float shrink = before == most ? 1.0f : std::exp2((before - most) * by);
+    // What other rows of the block hold is multiplied, and never looked at.
+    float before[BLOCK_M];
+    int own[BLOCK_M];
+    for (int r = 0; r < rows; r++) {
+      own[r] = std::min(count, std::max(0, seen + further * r - first));
+      before[r] = first ? s.most[r] : HIDDEN;
+      s.most[r] = std::max(before[r], largest(raw + r * KEYS, own[r]));
+    }
+    for (int r = 0; r < rows; r++) {
+      const float sum = soften(raw + r * KEYS, shares + r * KEYS, own[r], count, s.most[r], by);
+      const float shrink = before[r] == s.most[r] ? 1.0f : std::exp2((before[r] - s.most[r]) * by);
       s.sums[r] = first ? s.sums[r] * shrink + sum : sum;
-      s.most[r] = most;
       if (!first || shrink == 1.0f) continue;
       for (int d = 0; d < head.padded; d += LANES) {
         float* at = s.mixed + (d / PANEL * BLOCK_M + r) * PANEL + d % PANEL;
