@@ -37,7 +37,7 @@ def test_policies(given: dict[str, Any], policy: object) -> None:
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
-        ({"engine": "abacus"}, UnknownNameError, "no engine 'abacus'; there are openvino"),
+        ({"engine": "abacus"}, UnknownNameError, "no engine 'abacus'; there are native, openvino"),
         ({"precision": "f8"}, UnknownNameError, "no engine has a precision 'f8'; there are"),
         ({"threads": 0}, InputError, "threads is 0"),
         ({"threads": 1.5}, InputError, "threads is 1.5"),

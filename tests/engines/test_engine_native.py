@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +170,42 @@ def test_threads_change_the_order_of_work_only(tmp_path: Path) -> None:
     (a,) = one.step([prompt.step(one.open_state())])
     (b,) = four.step([prompt.step(four.open_state())])
     assert invariants.relative_error(a, b) <= 1e-6
+
+
+def test_engines_of_two_threads_wait_for_each_other(tmp_path: Path) -> None:
+    """They share the processors: each answers as it does alone."""
+    folder = make_tiny(SHARED, tmp_path)
+    engines = [open_engine(folder, precision="bf16", threads=2) for _ in range(2)]
+    ids = np.arange(20, 50)
+
+    def rows(engine: NativeEngine) -> list[NDArray[np.float32]]:
+        state, found = engine.open_state(), []
+        for part in (ids, *np.split(ids[:8], 8)):
+            found += engine.step([Step(state, part)])
+        return found
+
+    alone = rows(engines[0])
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(rows, engines * 3))
+    for found in both:
+        np.testing.assert_array_equal(np.concatenate(found), np.concatenate(alone))
+
+
+def test_a_forked_process_has_threads_of_its_own(tmp_path: Path) -> None:
+    engine = open_engine(make_tiny(SHARED, tmp_path), precision="bf16", threads=3)
+    step = Step(engine.open_state(), np.arange(20, 50))
+    (wanted,) = engine.step([step])
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        (row,) = engine.step([Step(engine.open_state(), step.token_ids)])
+        os.write(writer, bytes([np.array_equal(row, wanted)]))
+        os._exit(0)
+    ready, _, _ = select.select([reader], [], [], 60)
+    if not ready:
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert ready and os.read(reader, 1) == b"\x01"
 
 
 def test_packed_weights_come_from_the_cache_and_damage_is_repaired(

@@ -33,6 +33,7 @@ struct Decoder {
   const float* norm;
   Matrix head;
 
+  std::mutex busy;  // buffers are of one run at a time
   Rows normed, queries, mixed, hidden;
   Space<float> x, y, taken, gated_row;  // the last two: of a single row
 

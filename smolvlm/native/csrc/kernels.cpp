@@ -7,19 +7,13 @@
 
 namespace {
 
-// The scratch memory of each thread of a team.
-std::vector<Scores>& scores_of(int threads) {
-  static std::vector<Scores> held;
-  if ((int)held.size() < threads) held.resize(threads);
-  return held;
-}
-
+// Calls work(team, scratch memory of the thread) in so many threads.
 template <class Work>
 void together(int threads, Work&& work) {
-  std::vector<Scores>& scores = scores_of(threads);
   crew().run(threads, [&](Team team) {
+    static thread_local Scores scores;
     const Tiles tiles;
-    work(team, scores[team.rank]);
+    work(team, scores);
   });
 }
 
@@ -112,6 +106,7 @@ void smolvlm_close_tower(Tower* tower) { delete tower; }
 // tiles (count, S, S, 3) -> to (count, tokens, tokens_width).
 void smolvlm_encode(Tower* tower, const uint8_t* tiles, int count, float* to, int threads) {
   const TowerShape& shape = tower->shape;
+  const std::lock_guard<std::mutex> guard(tower->busy);
   const size_t pixels = (size_t)shape.side * shape.side * 3;
   const size_t tokens =
       (size_t)shape.grid * shape.grid / (shape.shuffle * shape.shuffle) * shape.tokens_width;
@@ -132,6 +127,7 @@ void smolvlm_decode(Decoder* decoder, const Segment* segments, int count, const 
                     float* logits, int threads) {
   int total = 0;
   for (int s = 0; s < count; s++) total += segments[s].count;
+  const std::lock_guard<std::mutex> guard(decoder->busy);
   decoder->fit(total);
   const int width = decoder->shape.width, padded = rounded_up(width, GROUP);
   for (int m = 0; m < total; m++)

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -68,8 +69,9 @@ struct Team {
 // process.
 class Crew {
  public:
-  // Calls work(team) in `size` threads, and returns when all have.
+  // Calls work(team) in `size` threads, and returns when all have. Callers take turns.
   void run(int size, const std::function<void(Team)>& work) {
+    const std::lock_guard<std::mutex> turn(turn_);
     while ((int)threads_.size() < size - 1)
       threads_.emplace_back(&Crew::serve, this, (int)threads_.size() + 1, pass_.load());
     work_ = &work, size_ = size, all_ = (int)threads_.size() + 1;
@@ -89,6 +91,7 @@ class Crew {
     }
   }
 
+  std::mutex turn_;
   std::vector<std::thread> threads_;
   std::atomic<unsigned> pass_{0};
   Meeting meeting_, end_;
@@ -99,9 +102,11 @@ class Crew {
 // The crew of this process. After a fork the parent's threads are not there: a new one is hired,
 // and what is left of the old one stays where it is.
 static Crew& crew() {
+  static std::mutex hiring;
   static Crew* hired = nullptr;
   static pid_t owner = 0;
-  if (hired == nullptr || owner != getpid()) hired = new Crew(), owner = getpid();
+  const std::lock_guard<std::mutex> guard(hiring);
+  if (owner != getpid()) hired = new Crew(), owner = getpid();
   return *hired;
 }
 

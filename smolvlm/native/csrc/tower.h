@@ -22,7 +22,8 @@ struct Tower {
   const float *norm, *norm_bias;
   Matrix projection;
 
-  // Buffers of a run; rows are patches.
+  // Buffers, of one run at a time; rows are patches.
+  std::mutex busy;
   Rows normed, queries, mixed, hidden, shuffled;
   Space<float> x;
   Space<bf16> keys, values;
