@@ -1,7 +1,7 @@
 """What others score on the suite's own items: readers of text, and the tower without any words.
 
-    python benchmarks/anchors.py                          # everything that is installed
-    python benchmarks/anchors.py --anchors nearest --limit 100
+    python -m benchmarks.anchors                          # everything that is installed
+    python -m benchmarks.anchors --anchors nearest --limit 100
 
 - `tesseract` (Debian `tesseract-ocr`) and `rapidocr` (PyPI, run by OpenVINO) read the pictures of
   the tasks E2 and E3, and are judged by the same metrics as a model.

@@ -40,8 +40,8 @@ MAX_CACHED_BYTES = 1024**3
 def unfit(checkpoint: Checkpoint) -> str | None:
     """What keeps the kernels from running a checkpoint; None when nothing does."""
     text, vision = checkpoint.config.text, checkpoint.config.vision
-    if checkpoint.is_quantized:
-        return "it is quantised already, and the kernels round weights in their own way"
+    if any(checkpoint.bits(name) == 4 for name in checkpoint.names()):
+        return "it has matrices of 4 bits, and the kernels hold 8 or 16"
     widths = (text.hidden_size, text.intermediate_size, vision.hidden_size)
     if any(width % LANES for width in widths):
         return f"its layers are {', '.join(map(str, widths))} wide; wanted multiples of {LANES}"
@@ -141,9 +141,10 @@ class NativeEngine:
         """Pack the weights, or take them from the cache.
 
         precision: "bf16", or "int8": the language model's matrices in 8 bits, a scale for every 64
-        inputs of an output; the rest is bfloat16 in both. threads: None for all processors this
-        process may use. `EngineError` when the kernels cannot be built, `CacheError` when the cache
-        cannot be written.
+        inputs of an output; the rest is bfloat16 in both. What a folder of 8 bits has rounded by
+        rows is rounded once more, by finer steps. threads: None for all processors this process may
+        use. `EngineError` when the kernels cannot be built, `CacheError` when the cache cannot be
+        written.
         """
         if precision not in PRECISIONS:
             raise UnknownNameError(

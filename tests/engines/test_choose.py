@@ -87,12 +87,15 @@ def test_our_kernels_are_the_choice_where_they_run(
         chosen(engine="native")
 
 
-def test_a_quantised_folder_is_not_for_our_kernels(
+def test_a_folder_of_4_bits_is_not_for_our_kernels(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend_tiles(monkeypatch, None)
-    monkeypatch.setattr(Checkpoint, "is_quantized", property(lambda self: True))
+    monkeypatch.setattr(Checkpoint, "bits", lambda self, name: 4)
     assert choose.choose_for(checkpoint).name == "openvino"
+    monkeypatch.setattr(Checkpoint, "bits", lambda self, name: 8)
+    row = choose.choose_for(checkpoint)
+    assert [row.name, row.precision] == ["native", "int8"]
 
 
 def test_int8_is_the_choice_where_it_is_the_fastest(

@@ -21,6 +21,9 @@ from smolvlm.engines.native import NativeEngine, NativeState
 from smolvlm.engines.torch import TorchEngine
 from smolvlm.errors import EngineError, UnknownNameError
 from smolvlm.native import build
+from smolvlm.quant.folder import Quantized, write_quantized
+from smolvlm.quant.plan import quantizable
+from smolvlm.quant.schemes import Scheme, quantize
 from smolvlm.weights.reader import open_checkpoint
 from tests import invariants
 from tests.checkpoints import NAMES, make_tiny
@@ -229,6 +232,23 @@ def test_packed_weights_come_from_the_cache_and_damage_is_repaired(
     np.testing.assert_array_equal(logits(), first)
     monkeypatch.setattr(native, "MAX_CACHED_BYTES", 0)
     np.testing.assert_array_equal(logits(), first)
+
+
+def test_a_folder_of_8_bits_is_run_as_it_says(tmp_path: Path) -> None:
+    plain = open_checkpoint(make_tiny(SHARED, tmp_path / "plain"))
+    rounded = {
+        name: quantize(plain.f32(name), Scheme.parse("int8"))
+        for name in quantizable({name: plain.shape(name) for name in plain.names()}).values()
+    }
+    (tmp_path / "small").mkdir()
+    write_quantized(tmp_path / "small", plain, Quantized(rounded, {}))
+    engine = open_engine(tmp_path / "small", precision="int8")
+    checkpoint = open_checkpoint(tmp_path / "small")
+    reference = TorchEngine(checkpoint, ImageRules.from_folder(checkpoint.folder))
+    prompt = invariants.random_prompt(reference, tiles=1, seed=8)
+    (logits,) = engine.step([prompt.step(engine.open_state())])
+    (wanted,) = reference.step([prompt.step(reference.open_state())])
+    assert invariants.relative_error(logits, wanted) <= PARITY["int8"]
 
 
 def test_what_cannot_be_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
