@@ -34,6 +34,7 @@ struct Decoder {
   Matrix head;
 
   std::mutex busy;  // buffers are of one run at a time
+  Pace pace;        // of runs of a few rows
   Rows normed, queries, mixed, hidden;
   Space<float> x, y, taken, gated_row;  // the last two: of a single row
 

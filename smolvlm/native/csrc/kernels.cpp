@@ -7,14 +7,16 @@
 
 namespace {
 
-// Calls work(team, scratch memory of the thread) in so many threads.
+// Calls work(team, scratch memory of the thread) in so many threads; returns the seconds it took.
 template <class Work>
-void together(int threads, Work&& work) {
+double together(int threads, Work&& work) {
+  const auto start = std::chrono::steady_clock::now();
   crew().run(threads, [&](Team team) {
     static thread_local Scores scores;
     const Tiles tiles;
     work(team, scores);
   });
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 // Where output j of a block of 16 and input i lie in a packed matrix of k inputs.
@@ -35,8 +37,7 @@ double smolvlm_tile_rate(int threads) {
   constexpr int ROUNDS = 2000, STEPS = CHUNK / TILE_K;
   double seconds = 1e9;
   for (int run = 0; run < 5; run++) {
-    const auto start = std::chrono::steady_clock::now();
-    together(threads, [&](Team, Scores& scores) {
+    const double spent = together(threads, [&](Team, Scores& scores) {
       bf16* values = scores.shares.data();  // (32, KEYS); any numbers will do
       for (int i = 0; i < ROUNDS; i++) {
         const Block block{scores.mixed, true};
@@ -44,8 +45,7 @@ double smolvlm_tile_rate(int threads) {
         block.add(values, KEYS, values, values + STEPS * TILE, STEPS, [](int) {});
       }
     });
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    seconds = std::min(seconds, spent.count());
+    seconds = std::min(seconds, spent);
   }
   return 2.0 * threads * ROUNDS * BLOCK_M * PANEL * CHUNK / seconds;
 }
@@ -132,8 +132,11 @@ void smolvlm_decode(Decoder* decoder, const Segment* segments, int count, const 
   const int width = decoder->shape.width, padded = rounded_up(width, GROUP);
   for (int m = 0; m < total; m++)
     memcpy(&decoder->x[(size_t)m * padded], rows + (size_t)m * width, width * sizeof(float));
-  together(threads, [&](Team team, Scores& scores) {
+  const bool meets_often = !Work(Team{0, threads, nullptr}, total).apart;
+  const int size = meets_often ? decoder->pace.threads(threads) : threads;
+  const double spent = together(size, [&](Team team, Scores& scores) {
     decoder->run(segments, count, total, logits, team, scores);
   });
+  if (total == 1 && threads > 1) decoder->pace.took(size, spent);
 }
 }

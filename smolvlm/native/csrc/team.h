@@ -18,7 +18,7 @@ struct Range {
   int from, to;
 };
 
-constexpr int LOOKS = 500;  // at a number somebody else will change: some 20 microseconds
+constexpr int LOOKS = 3000;  // at a number that somebody else will change: some 100 microseconds
 
 // Returns when `value` is no longer `old`.
 static inline void await(const std::atomic<unsigned>& value, unsigned old) {
@@ -109,6 +109,32 @@ static Crew& crew() {
   if (owner != getpid()) hired = new Crew(), owner = getpid();
   return *hired;
 }
+
+// How many threads compute a few rows: all, or one alone. Threads meet 150 times and more in such a
+// pass, which costs little while each has a processor to itself; where other programs want the
+// processors too, one alone is several times as fast. Which it is, is tried now and then.
+class Pace {
+ public:
+  int threads(int wanted) const { return alone_ != tries() ? 1 : wanted; }
+
+  // After a pass of one row: what it took in so many threads.
+  void took(int threads, double seconds) {
+    double& usual = seconds_[threads == 1];
+    usual = usual > 0 ? usual + NEWEST * (seconds - usual) : seconds;
+    passes_++;
+    if (seconds_[0] > 0 && seconds_[1] > 0)
+      alone_ = seconds_[1] < (alone_ ? 1.0 : WORTH_IT) * seconds_[0];
+  }
+
+ private:
+  // Whether the next pass takes the other way: one of 128, or two of 16 while alone.
+  bool tries() const { return alone_ ? passes_ % 16 < 2 : passes_ % 128 == 2; }
+
+  static constexpr double NEWEST = 0.3, WORTH_IT = 0.8;
+  double seconds_[2] = {};  // a pass takes: of all threads, of one
+  unsigned passes_ = 0;
+  bool alone_ = false;
+};
 
 // The processors this process may use.
 static int processors() {
