@@ -192,7 +192,7 @@ void multiply(const bf16* a, int stride, int m0, int m1, const Matrix& w, int fr
           const size_t next = ahead.lines * (piece + 1) / pieces;
           block.begin(k == 0);
           block.add(a + (size_t)m * stride + k, stride, b0, b1, steps, [&](int s) {
-            if (line + s < next) ahead.fetch(line + s);
+            for (size_t l = line + s; l < next; l += steps) ahead.fetch(l);
           });
           block.end();
           if (ends) done(m, panel * PANEL, block.at, std::min(BLOCK_M, last - m));
