@@ -271,14 +271,19 @@ def main() -> None:
             continue
         rows = run(name, suite, args.limit)
         anchors[name] = {"version": known[name], "limit": args.limit, "tasks": rows}
+        write(args.out, suite, anchors)  # each when it is done: reading takes half an hour
+    print("\n".join(table(anchors)))
+
+
+def write(out: Path, suite: Suite, anchors: Mapping[str, Any]) -> None:
+    """The report on the anchors so far."""
     report = {
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": machine.cpu_name(),
         "suite": {"name": suite.name, "version": suite.version, "digest": suite.digest},
         "anchors": anchors,
     }
-    args.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print("\n".join(table(anchors)))
+    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
