@@ -44,7 +44,7 @@ from smolvlm.evaluation.tasks import Item, Reply, Task, answer
 
 RESULT = Path(__file__).parent / "results" / "anchors.json"
 READING = ("E2*", "E3*")
-NAMING = ("E1*",)
+NAMING = ("E1",)
 ONE_LINE = ("E2a", "E2b", "E2d", "E3")  # and what begins so up to a dash, but for E3-3 and E3-8
 SIDE = 224  # pixels of the tiles the tower sees: a fifth of the cost, and hardly less in them
 PER_NAME = 4  # training drawings that speak for a name
