@@ -1,6 +1,7 @@
 """Stage A0: the tower learns to name drawings in the language model's own words, without it.
 
     python -m recipes.embedded.align MODEL OUT --pack DIR --minutes 25
+    python -m recipes.embedded.align OUT WORDS --pack DIR --minutes 30 --words --seed 1
 
 What a visual token can say is a vector in the language model's space, and the language model copies
 a name that stands there after a hundred steps (`tried.md`). So tower and connector are trained to
@@ -8,6 +9,10 @@ put it there: the mean visual token of a view of a drawing has to point at its n
 by the cosine of whitened embeddings (`names.py`), as in contrastive training with a frozen text
 side. Such a step costs half of one through the language model. MODEL should have small tiles
 (`sides.py`); its position table is frozen, so the tower goes back to full tiles unchanged.
+
+That teaches the tower names quickly, but not in the language model's words: a whitened direction is
+no embedding. `--words` goes on from there: every token whose cell the drawing covers has to be the
+name's embedding itself, and every other one the mean of all names.
 
 The result is a model folder, the base for `smolvlm train`. Drawings by one artist of every fifth
 concept are held out for the figures in the log.
@@ -23,8 +28,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,9 +39,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from recipes.embedded.names import PEOPLE, Names
+from recipes.embedded.names import PEOPLE, Names, Plain, Whitened
 from recipes.embedded.pack import AssetPack
-from recipes.embedded.views import varied_view
+from recipes.embedded.views import covered_view
 from smolvlm.config import ImageRules
 from smolvlm.errors import InputError, SmolVLMError
 from smolvlm.model.smolvlm import SmolVLM
@@ -48,6 +54,8 @@ LOG_EVERY, LOOK_EVERY = 10, 100  # steps
 HELD_OUT_ARTIST, HELD_OUT_CONCEPTS = "twemoji", 5  # one concept in so many
 CHUNK = 16  # tiles through the tower together: their activations stay in the processor's cache
 CENTRED_ON = 64  # tiles
+SCALES = 10.0, 30.0  # of cosines, at first: in the second phase they are already apart
+WHOLE = 0.3  # share of its cell that a drawing has to cover for the token to say all of its name
 ENDLESS = 2**40
 
 
@@ -56,6 +64,7 @@ class Settings:
     """Every number of the stage; written beside its result."""
 
     minutes: float = 25.0
+    words: bool = False  # the second phase: tokens become embeddings of names
     batch: int = 32
     frozen_layers: int = 4  # first blocks of the tower that stay as they are
     tower_rate: float = 1.5e-4  # of the last block; times `layer_decay` for each one before it
@@ -63,24 +72,56 @@ class Settings:
     connector_rate: float = 5e-6  # 6144 inputs: a larger one undoes the start
     scale_rate: float = 1e-2
     weight_decay: float = 0.05
-    size_weight: float = 1.0  # of the loss that keeps visual tokens as large as words
+    token_weight: float = 1.0  # of the loss of tokens: as large as words, or the words themselves
     warm_up: float = 0.05  # share of the run
     clip: float = 1.0
     seed: int = 0
 
 
-class Views(Dataset[tuple[NDArray[np.uint8], int]]):
-    """Views of drawings without end: item i is a function of (seed, i)."""
+class Shown(NamedTuple):
+    """Views of drawings, and the rows of the pack they show.
 
-    def __init__(self, pack: AssetPack, rows: list[int], *, side: int, seed: int) -> None:
-        self.pack, self.rows, self.side, self.seed = pack, rows, side, seed
+    tiles: uint8 (B, S, S, 3). covers: float32 (B, T), how far each token's place is the drawing's,
+    from 0 (background) to 1.
+    """
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], int]:
-        """A tile uint8 (S, S, 3) and the row of the pack it shows."""
+    tiles: NDArray[np.uint8]
+    covers: NDArray[np.float32]
+    rows: list[int]
+
+    def pieces(self) -> Iterator[Shown]:
+        """As many as go through the tower together."""
+        for at in range(0, len(self.rows), CHUNK):
+            part = slice(at, at + CHUNK)
+            yield Shown(self.tiles[part], self.covers[part], self.rows[part])
+
+
+class Views(Dataset[Shown]):
+    """Views of drawings without end: item i, a single one, is a function of (seed, i).
+
+    side: of a tile in pixels; cells: visual tokens a side.
+    """
+
+    def __init__(
+        self, pack: AssetPack, rows: list[int], *, side: int, cells: int, seed: int
+    ) -> None:
+        self.pack, self.rows, self.seed = pack, rows, seed
+        self.side, self.cells = side, cells
+
+    def __getitem__(self, index: int) -> Shown:
         passed, place = divmod(index, len(self.rows))
         order = np.random.default_rng((self.seed, passed)).permutation(len(self.rows))
         row = self.rows[int(order[place])]
-        return varied_view(self.pack.image(row), side=self.side, seed=index), row
+        tile, alpha = covered_view(self.pack.image(row), side=self.side, seed=index)
+        return Shown(tile[None], covered(alpha, self.cells)[None], [row])
+
+
+def covered(alpha: NDArray[np.uint8], cells: int) -> NDArray[np.float32]:
+    """How far each token's place is a drawing's that is so opaque, uint8 (S, S): float32 (T,)."""
+    side = len(alpha) // cells
+    shares = alpha.reshape(cells, side, cells, side).mean((1, 3)) / 255  # (cells, cells)
+    covers: NDArray[np.float32] = np.minimum(shares / WHOLE, 1).astype(np.float32).ravel()
+    return covers
 
 
 class Stage:
@@ -92,9 +133,14 @@ class Stage:
         self.rules = ImageRules.from_folder(model)
         self.network = SmolVLM.from_checkpoint(self.base, dtype=torch.float32)
         tokenizer = Tokenizer.from_folder(model)
-        self.white, self.words, self.size = names.whitening(self.network, tokenizer)
-        self.shift = nn.Parameter(torch.zeros(self.words.shape[1]))  # (H,)
-        self.scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.words = names.words(self.network, tokenizer)  # (N, H)
+        scale = SCALES[settings.words]
+        self.plain = Plain(self.words, scale=scale)
+        start = self.plain.mean if settings.words else torch.zeros_like(self.plain.mean)
+        # The last one judges.
+        self.pointers = nn.ModuleList([Whitened(self.words, start, scale=scale)])
+        if settings.words:
+            self.pointers.append(self.plain)
         self._freeze()
         self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.98))
         # The steps are computed by a bfloat16 copy of the tower: activations of half the size are
@@ -112,7 +158,7 @@ class Stage:
         tower, chosen = self.network.vision_model, self.settings
         groups: list[dict[str, object]] = [
             {"params": [*self.network.connector.parameters()], "peak": chosen.connector_rate},
-            {"params": [self.shift, self.scale], "peak": chosen.scale_rate, "weight_decay": 0.0},
+            {"params": [*self.pointers.parameters()], "peak": chosen.scale_rate},
         ]
         layers = [*tower.encoder.layers[chosen.frozen_layers :], tower.post_layernorm]
         for distance, layer in enumerate(reversed(layers)):
@@ -126,15 +172,14 @@ class Stage:
         return groups
 
     @torch.no_grad()
-    def centre(self, tiles: NDArray[np.uint8]) -> None:
+    def centre(self, shown: Shown) -> None:
         """Let patch vectors have mean 0 and size 1 in every channel, and the connector undo it.
 
         Only the part that all pictures share is lost. A rate then moves all directions alike.
         """
         norm = self.network.vision_model.post_layernorm
         projection = self.network.connector.modality_projection.proj
-        pieces = [self._patches(tiles[i : i + CHUNK]) for i in range(0, len(tiles), CHUNK)]
-        patches = torch.cat(pieces)  # (N, P, D)
+        patches = torch.cat([self._patches(piece) for piece in shown.pieces()])  # (N, P, D)
         spread, mean = torch.std_mean(patches.float().flatten(0, 1), dim=0)  # (D,), (D,)
         norm.weight.div_(spread)
         norm.bias.copy_((norm.bias - mean) / spread)
@@ -142,20 +187,36 @@ class Stage:
         projection.weight *= spread.repeat(blocks)
         self.copy.load_state_dict(self.network.vision_model.state_dict())
 
-    def loss(self, tiles: NDArray[np.uint8], rows: list[int]) -> tuple[Tensor, Tensor]:
+    def loss(self, shown: Shown) -> tuple[Tensor, Tensor]:
         """Mean loss, and whether each row's name came first: bool (B,)."""
-        tokens = self.network.connector(self._patches(tiles).float())  # (B, T, H)
-        pooled = tokens.mean(1)  # (B, H)
-        pointing = F.normalize((pooled - self.shift) @ self.white, dim=-1)  # (B, H)
-        scores = pointing @ self.words.T * self.scale.exp()  # (B, N)
-        labels, others = self.names.right(rows)
-        loss = F.cross_entropy(scores.masked_fill(others, float("-inf")), labels)
-        size = tokens.square().mean((1, 2)).sqrt()  # (B,)
-        loss = loss + self.settings.size_weight * (size / self.size - 1).square().mean()
+        tokens = self._tokens(shown)  # (B, T, H)
+        if self.settings.words:
+            cover = torch.from_numpy(shown.covers)[..., None]  # (B, T, 1)
+            pooled = (tokens * cover).sum(1) / cover.sum(1)  # (B, H)
+            away = (tokens - self._targets(shown)).square().mean() / self.plain.variance
+        else:
+            pooled = tokens.mean(1)  # (B, H)
+            size = (tokens.square().mean((1, 2)) / self.plain.variance).sqrt()  # (B,)
+            away = (size - 1).square().mean()
+        loss = self.settings.token_weight * away
+        labels, others = self.names.right(shown.rows)
+        for pointer in self.pointers:
+            scores = pointer(pooled)  # (B, N)
+            loss = loss + F.cross_entropy(scores.masked_fill(others, float("-inf")), labels)
         return loss, scores.argmax(-1) == labels
 
-    def _patches(self, tiles: NDArray[np.uint8]) -> Tensor:
-        pixels = torch.from_numpy(normalize(tiles, self.rules))  # (B, 3, S, S)
+    def _targets(self, shown: Shown) -> Tensor:
+        """What each token should be: float32 (B, T, H)."""
+        labels, _ = self.names.right(shown.rows)
+        own = (self.words[labels] - self.plain.mean)[:, None]  # (B, 1, H)
+        return self.plain.mean + torch.from_numpy(shown.covers)[..., None] * own  # (B, T, H)
+
+    def _tokens(self, shown: Shown) -> Tensor:
+        tokens: Tensor = self.network.connector(self._patches(shown).float())  # (B, T, H)
+        return tokens
+
+    def _patches(self, shown: Shown) -> Tensor:
+        pixels = torch.from_numpy(normalize(shown.tiles, self.rules))  # (B, 3, S, S)
         patches: Tensor = self.copy(pixels)  # (B, P, D)
         return patches
 
@@ -164,12 +225,12 @@ class Stage:
         both = zip(self.network.vision_model.parameters(), self.copy.parameters(), strict=True)
         return ((master, own) for master, own in both if master.requires_grad)
 
-    def step(self, tiles: NDArray[np.uint8], rows: list[int], factor: float) -> tuple[float, float]:
+    def step(self, shown: Shown, factor: float) -> tuple[float, float]:
         """One update; the loss and the share of names that came first."""
         total, right = 0.0, 0.0
-        for at in range(0, len(rows), CHUNK):
-            loss, hits = self.loss(tiles[at : at + CHUNK], rows[at : at + CHUNK])
-            share = len(hits) / len(rows)
+        for piece in shown.pieces():
+            loss, hits = self.loss(piece)
+            share = len(hits) / len(shown.rows)
             (loss * share).backward()  # type: ignore[no-untyped-call]
             total, right = total + float(loss.detach()) * share, right + float(hits.sum())
         for master, own in self._pairs():
@@ -184,15 +245,14 @@ class Stage:
         with torch.no_grad():
             for master, own in self._pairs():
                 own.copy_(master)
-        return total, right / len(rows)
+        return total, right / len(shown.rows)
 
     @torch.no_grad()
     def look(self, views: Views, count: int = 200) -> float | None:
         """The share of held-out views whose name comes first; None without any."""
         hits, count = 0, min(count, len(views.rows))
-        for at in range(0, count, CHUNK):
-            tiles, rows = _stack([views[i] for i in range(at, min(at + CHUNK, count))])
-            hits += int(self.loss(tiles, rows)[1].sum())
+        for piece in _stack([views[i] for i in range(count)]).pieces() if count else ():
+            hits += int(self.loss(piece)[1].sum())
         return round(hits / count, 4) if count else None
 
     def save(self, out: Path) -> None:
@@ -200,8 +260,16 @@ class Stage:
         save_merged(out, self.base, trained_tensors(self.network))
 
 
-def _stack(items: list[tuple[NDArray[np.uint8], int]]) -> tuple[NDArray[np.uint8], list[int]]:
-    return np.stack([tile for tile, _ in items]), [row for _, row in items]
+def _stack(items: Sequence[Shown]) -> Shown:
+    tiles, covers, rows = zip(*items, strict=True)
+    return Shown(np.concatenate(tiles), np.concatenate(covers), [*chain.from_iterable(rows)])
+
+
+def _batches(views: Views, size: int) -> Iterator[Shown]:
+    """Batches without end, made ahead in a process of their own."""
+    return iter(
+        DataLoader(views, batch_size=size, sampler=range(ENDLESS), num_workers=1, collate_fn=_stack)
+    )
 
 
 def split_rows(pack: AssetPack) -> tuple[list[int], list[int]]:
@@ -227,19 +295,21 @@ def fit(model: Path, out: Path, pack: AssetPack, settings: Settings) -> None:
     """Train until the minutes are over; a line of JSON now and then."""
     train, held = split_rows(pack)
     stage = Stage(model, Names(pack, [*train, *held]), settings)
-    side = stage.network.config.vision.image_size
-    views = Views(pack, train, side=side, seed=settings.seed)
-    held_out = Views(pack, held, side=side, seed=settings.seed)
-    stage.centre(_stack([views[i] for i in range(CENTRED_ON)])[0])
-    loader = DataLoader(
-        views, batch_size=settings.batch, sampler=range(ENDLESS), num_workers=1, collate_fn=_stack
+    vision = stage.network.config.vision
+    cells = vision.grid // stage.network.config.scale_factor
+    views, held_out = (
+        Views(pack, rows, side=vision.image_size, cells=cells, seed=settings.seed)
+        for rows in (train, held)
     )
+    if not settings.words:
+        stage.centre(_stack([views[i] for i in range(CENTRED_ON)]))
+    print(json.dumps({"step": 0, "held_out": stage.look(held_out)}), flush=True)
     started, recent = time.time(), list[tuple[float, float]]()
     budget = settings.minutes * 60
-    for step, (tiles, rows) in enumerate(loader, start=1):
+    for step, shown in enumerate(_batches(views, settings.batch), start=1):
         if (spent := time.time() - started) >= budget:
             break
-        recent.append(stage.step(tiles, rows, rate_factor(spent / budget, settings.warm_up)))
+        recent.append(stage.step(shown, rate_factor(spent / budget, settings.warm_up)))
         if step % LOG_EVERY == 0:
             losses, right = (round(sum(c) / len(recent), 4) for c in zip(*recent, strict=True))
             line: dict[str, Any] = {"step": step, "s": round(spent), "loss": losses, "right": right}
@@ -262,9 +332,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=Settings.minutes)
+    parser.add_argument("--words", action="store_true", help="the second phase")
+    parser.add_argument("--seed", type=int, default=Settings.seed)
     args = parser.parse_args(arguments)
     try:
-        fit(args.model, args.out, AssetPack(args.pack), Settings(minutes=args.minutes))
+        settings = Settings(minutes=args.minutes, words=args.words, seed=args.seed)
+        fit(args.model, args.out, AssetPack(args.pack), settings)
     except SmolVLMError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

@@ -2,15 +2,17 @@
 
 The embeddings of names overlap: a few directions are common to all. Whitened (by their covariance,
 with a ridge), different names are nearly orthogonal, so that pointing at one means not pointing at
-the others.
+the others. But the language model reads embeddings as they are: plain.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from recipes.embedded.pack import AssetPack
 from smolvlm.model.smolvlm import SmolVLM
@@ -41,16 +43,52 @@ class Names:
         return labels, others
 
     @torch.no_grad()
-    def whitening(self, model: SmolVLM, tokenizer: Tokenizer) -> tuple[Tensor, Tensor, float]:
-        """(W (H, H), whitened unit names (N, H), rms of the centred embeddings)."""
+    def words(self, model: SmolVLM, tokenizer: Tokenizer) -> Tensor:
+        """The mean of the embeddings of each name's tokens: float32 (N, H)."""
         table = model.text_model.embed_tokens.weight.float()  # (V, H)
-        words = torch.stack(
+        return torch.stack(
             [table[torch.tensor(tokenizer.encode(f" {name}"))].mean(0) for name in self.names]
-        )  # (N, H)
+        )
+
+
+class Plain(nn.Module):
+    """Scores of names by the cosine of their centred embeddings, as the language model has them.
+
+    scale: what a cosine is first multiplied by.
+    """
+
+    def __init__(self, words: Tensor, *, scale: float) -> None:
+        super().__init__()
+        self.mean = words.mean(0)  # (H,)
+        self.variance = float((words - self.mean).square().mean())
+        self.units = F.normalize(words - self.mean, dim=-1)  # (N, H)
+        self.scale = nn.Parameter(torch.tensor(math.log(scale)))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Vectors (B, H) -> scores (B, N)."""
+        scores: Tensor = F.normalize(pooled - self.mean, dim=-1) @ self.units.T * self.scale.exp()
+        return scores
+
+
+class Whitened(nn.Module):
+    """Scores of names by the cosine of their whitened embeddings; where the origin is, is learned.
+
+    start: the first origin, (H,). scale: what a cosine is first multiplied by.
+    """
+
+    def __init__(self, words: Tensor, start: Tensor, *, scale: float) -> None:
+        super().__init__()
         centred = words - words.mean(0)
         covariance = centred.T @ centred / len(centred)  # (H, H)
         values, vectors = torch.linalg.eigh(covariance)
         scales = (values + RIDGE * values.mean()).rsqrt()  # (H,)
-        white = vectors @ torch.diag(scales) @ vectors.T  # (H, H)
-        names = torch.nn.functional.normalize(centred @ white, dim=-1)  # (N, H)
-        return white, names, float(centred.square().mean().sqrt())
+        self.white = vectors @ torch.diag(scales) @ vectors.T  # (H, H)
+        self.units = F.normalize(centred @ self.white, dim=-1)  # (N, H)
+        self.shift = nn.Parameter(start.clone())  # (H,)
+        self.scale = nn.Parameter(torch.tensor(math.log(scale)))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Vectors (B, H) -> scores (B, N)."""
+        pointing = F.normalize((pooled - self.shift) @ self.white, dim=-1)  # (B, H)
+        scores: Tensor = pointing @ self.units.T * self.scale.exp()
+        return scores

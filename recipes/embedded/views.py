@@ -21,6 +21,13 @@ GREY_SHARE, RECOLOURED_SHARE = 0.1, 0.3  # of varied views
 
 def view(drawing: Image.Image, *, side: int, seed: int) -> NDArray[np.uint8]:
     """One tile, uint8 (side, side, 3), of an RGBA drawing; the same seed gives the same tile."""
+    return _laid(drawing, side=side, seed=seed)[0]
+
+
+def _laid(
+    drawing: Image.Image, *, side: int, seed: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The tile (side, side, 3), and how opaque the drawing is on it (side, side)."""
     rng = random.Random(seed)
     longest = round(side * rng.uniform(SMALLEST_SHARE, 1.0))
     scale = longest / max(drawing.size)
@@ -31,7 +38,9 @@ def view(drawing: Image.Image, *, side: int, seed: int) -> NDArray[np.uint8]:
     tile = Image.new("RGB", (side, side), _background(rng))
     place = (rng.randint(0, side - width), rng.randint(0, side - height))
     tile.paste(drawing, place, drawing)
-    return np.asarray(tile)
+    alpha = Image.new("L", (side, side))
+    alpha.paste(drawing.getchannel("A"), place)
+    return np.asarray(tile), np.asarray(alpha)
 
 
 def blank(*, side: int, seed: int) -> NDArray[np.uint8]:
@@ -57,6 +66,13 @@ def varied_view(drawing: Image.Image, *, side: int, seed: int) -> NDArray[np.uin
 
     The same thing by another artist has other colours and other proportions, so neither may decide.
     """
+    return covered_view(drawing, side=side, seed=seed)[0]
+
+
+def covered_view(
+    drawing: Image.Image, *, side: int, seed: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A `varied_view`, and how opaque the drawing is on it: uint8 (side, side, 3), (side, side)."""
     rng = random.Random(seed)
     red, green, blue, alpha = drawing.split()
     colours = Image.merge("RGB", (red, green, blue))
@@ -74,4 +90,4 @@ def varied_view(drawing: Image.Image, *, side: int, seed: int) -> NDArray[np.uin
     varied = Image.merge("RGBA", (*colours.split(), alpha))
     varied = varied.resize((max(1, round(width * stretch)), height), Image.Resampling.BILINEAR)
     varied = varied.rotate(rng.uniform(-15, 15), Image.Resampling.BILINEAR, expand=True)
-    return view(varied, side=side, seed=rng.getrandbits(32))
+    return _laid(varied, side=side, seed=rng.getrandbits(32))

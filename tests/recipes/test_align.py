@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from recipes.embedded import align
-from recipes.embedded.align import Settings, Stage, Views, rate_factor, split_rows
-from recipes.embedded.names import Names
+from recipes.embedded.align import Settings, Shown, Stage, Views, covered, rate_factor, split_rows
+from recipes.embedded.names import Names, Plain, Whitened
 from recipes.embedded.pack import AssetPack
 from recipes.embedded.sides import change_side
 from smolvlm.errors import InputError
@@ -23,7 +23,8 @@ from smolvlm.weights.reader import open_checkpoint
 from tests.recipes.small_pack import LABELS, make_pack, make_row
 
 SETTINGS = Settings(frozen_layers=1, batch=6, connector_rate=1e-3, tower_rate=1e-3)
-SIDE = 128  # pixels: 8 patches a side
+WORDS = replace(SETTINGS, words=True)
+SIDE, CELLS = 128, 2  # pixels (8 patches a side), visual tokens a side
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +54,18 @@ def stage(model: Path, pack: AssetPack) -> Stage:
     return Stage(model, Names(pack, [*train, *held]), SETTINGS)
 
 
+@pytest.fixture
+def saying(model: Path, pack: AssetPack) -> Stage:
+    """The second phase."""
+    train, held = split_rows(pack)
+    return Stage(model, Names(pack, [*train, *held]), WORDS)
+
+
 def views(pack: AssetPack) -> Views:
-    return Views(pack, split_rows(pack)[0], side=SIDE, seed=0)
+    return Views(pack, split_rows(pack)[0], side=SIDE, cells=CELLS, seed=0)
 
 
-def batch(pack: AssetPack, count: int = 6) -> tuple[np.ndarray, list[int]]:
+def batch(pack: AssetPack, count: int = 6) -> Shown:
     return align._stack([views(pack)[i] for i in range(count)])
 
 
@@ -65,21 +73,24 @@ def test_a_name_points_at_itself(model: Path, pack: AssetPack) -> None:
     network = SmolVLM.from_checkpoint(open_checkpoint(model))
     tokenizer = Tokenizer.from_folder(model)
     names = Names(pack, range(len(LABELS)))
-    white, words, size = names.whitening(network, tokenizer)
+    words = names.words(network, tokenizer)
     table = network.text_model.embed_tokens.weight.detach()
     own = torch.stack([table[torch.tensor(tokenizer.encode(f" {n}"))].mean(0) for n in names.names])
-    centred = own - own.mean(0)
-    scores = F.normalize(centred @ white, dim=-1) @ words.T  # (N, N)
-    torch.testing.assert_close(scores.diagonal(), torch.ones(len(LABELS)))
-    assert scores.argmax(-1).tolist() == list(range(len(LABELS)))
-    assert size == pytest.approx(float(centred.square().mean().sqrt()))
+    torch.testing.assert_close(words, own)
+    plain, white = Plain(words, scale=7.0), Whitened(words, words.mean(0), scale=7.0)
+    assert plain.variance == pytest.approx(float((own - own.mean(0)).square().mean()))
+
+    def cosines(pointer: Plain | Whitened) -> Tensor:
+        found: Tensor = (pointer(own) / 7).detach()  # (N, N)
+        torch.testing.assert_close(found.diagonal(), torch.ones(len(LABELS)))
+        assert found.argmax(-1).tolist() == list(range(len(LABELS)))
+        return found
+
+    def overlap(found: Tensor) -> float:
+        return float((found - torch.diag(found.diagonal())).abs().max())
+
     # White: directions that all names share count for less than those that tell them apart.
-    plain = F.normalize(centred, dim=-1) @ F.normalize(centred, dim=-1).T
-
-    def overlap(cosines: Tensor) -> float:
-        return float((cosines - torch.diag(cosines.diagonal())).abs().max())
-
-    assert overlap(scores) < overlap(plain)
+    assert overlap(cosines(white)) < overlap(cosines(plain))
 
 
 def test_other_names_of_a_thing_are_not_wrong(pack: AssetPack) -> None:
@@ -96,12 +107,13 @@ def test_other_names_of_a_thing_are_not_wrong(pack: AssetPack) -> None:
 def test_a_synonym_costs_nothing(stage: Stage, pack: AssetPack) -> None:
     """The scores of names that would be right too are left out of the loss."""
     brolly = next(i for i in split_rows(pack)[0] if pack.row(i)["label"] == "brolly")
-    tile = np.stack([views(pack)[0][0]])
-    before, _ = stage.loss(tile, [brolly])
-    stage.words[stage.names.names.index("umbrella")] *= 5
-    assert torch.equal(stage.loss(tile, [brolly])[0], before)
-    stage.words[stage.names.names.index("drum")] *= 5
-    assert not torch.equal(stage.loss(tile, [brolly])[0], before)
+    shown = views(pack)[0]._replace(rows=[brolly])
+    before, _ = stage.loss(shown)
+    units = stage.pointers[0].units
+    units[stage.names.names.index("umbrella")] *= 5
+    assert torch.equal(stage.loss(shown)[0], before)
+    units[stage.names.names.index("drum")] *= 5
+    assert not torch.equal(stage.loss(shown)[0], before)
 
 
 def test_what_is_held_out_is_never_trained_on(pack: AssetPack) -> None:
@@ -126,20 +138,29 @@ def test_a_pack_without_things(tmp_path: Path) -> None:
 def test_views_are_shuffled_rows_by_seed_and_index(pack: AssetPack) -> None:
     own = views(pack)
     count = len(own.rows)
-    first, second = ([own[i][1] for i in range(n * count, (n + 1) * count)] for n in (0, 1))
+    first, second = ([own[i].rows[0] for i in range(n * count, (n + 1) * count)] for n in (0, 1))
     assert sorted(first) == sorted(second) == own.rows and first != second
-    tile, row = own[5]
-    again, same = views(pack)[5]
-    assert np.array_equal(tile, again) and row == same
-    assert tile.shape == (SIDE, SIDE, 3)
+    tile, cover, row = own[5]
+    again, same_cover, same = views(pack)[5]
+    assert np.array_equal(tile, again) and np.array_equal(cover, same_cover) and row == same
+    assert tile.shape == (1, SIDE, SIDE, 3) and cover.shape == (1, CELLS * CELLS)
+
+
+def test_a_token_is_the_drawing_s_as_far_as_that_covers_its_cell() -> None:
+    alpha = np.zeros((8, 8), dtype=np.uint8)
+    alpha[:4, :4] = 255  # all of the first of four cells, row by row
+    alpha[:1, 4:5] = 255  # a sixteenth of the second
+    alpha[4:, 4:] = 128  # all of the last, half opaque
+    expected = np.array([1, 1 / 16 / align.WHOLE, 0, 1], dtype=np.float32)
+    np.testing.assert_allclose(covered(alpha, 2), expected, rtol=1e-6)
 
 
 def test_centring_keeps_what_tells_pictures_apart(stage: Stage, pack: AssetPack) -> None:
-    tiles, _ = batch(pack)
-    pixels = torch.from_numpy(align.normalize(tiles, stage.rules))
+    shown = batch(pack)
+    pixels = torch.from_numpy(align.normalize(shown.tiles, stage.rules))
     with torch.no_grad():
         before = stage.network.encode_tiles(pixels)  # (B, T, H)
-        stage.centre(tiles)
+        stage.centre(shown)
         after = stage.network.encode_tiles(pixels)
         patches = stage.network.vision_model(pixels).flatten(0, 1)  # (B*P, D)
         # Only a vector that all tokens share is gone.
@@ -152,11 +173,39 @@ def test_centring_keeps_what_tells_pictures_apart(stage: Stage, pack: AssetPack)
         assert torch.equal(own, master.bfloat16())
 
 
-def test_a_step_lowers_the_loss_and_moves_what_it_may(stage: Stage, pack: AssetPack) -> None:
-    tiles, rows = batch(pack)
-    stage.centre(tiles)
+def test_background_says_the_mean_and_the_drawing_its_name(saying: Stage, pack: AssetPack) -> None:
+    shown = batch(pack, 1)._replace(covers=np.array([[0, 0.5, 1, 0]], dtype=np.float32))
+    label = pack.row(shown.rows[0])["label"]
+    word = saying.words[saying.names.names.index(label)]
+    mean = saying.words.mean(0)
+    torch.testing.assert_close(
+        saying._targets(shown), torch.stack([mean, (mean + word) / 2, word, mean])[None]
+    )
+
+
+def test_tokens_that_are_the_words_cost_only_what_the_names_share(
+    saying: Stage, pack: AssetPack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = batch(pack)
+    targets = saying._targets(shown)
+    monkeypatch.setattr(Stage, "_tokens", lambda *_: targets)
+    exact, hits = saying.loss(shown)
+    assert hits.all()
+    monkeypatch.setattr(Stage, "_tokens", lambda *_: targets + 1)
+    off, _ = saying.loss(shown)
+    assert off > exact + 0.9 / saying.plain.variance  # the tokens' own loss is 1 / variance
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, WORDS])
+def test_a_step_lowers_the_loss_and_moves_what_it_may(
+    settings: Settings, model: Path, pack: AssetPack
+) -> None:
+    stage = Stage(model, Names(pack, split_rows(pack)[0]), settings)
+    shown = batch(pack)
+    if not settings.words:
+        stage.centre(shown)
     before = {name: p.detach().clone() for name, p in stage.network.named_parameters()}
-    losses = [stage.step(tiles, rows, 1.0)[0] for _ in range(6)]
+    losses = [stage.step(shown, 1.0)[0] for _ in range(6)]
     assert losses[-1] < losses[0] - 0.05
     moved = {n for n, p in stage.network.named_parameters() if not torch.equal(p, before[n])}
     assert "connector.modality_projection.proj.weight" in moved
@@ -168,16 +217,17 @@ def test_a_step_lowers_the_loss_and_moves_what_it_may(stage: Stage, pack: AssetP
         assert torch.equal(own, master.bfloat16())
 
 
+@pytest.mark.parametrize("settings", [SETTINGS, WORDS])
 def test_pieces_of_a_batch_make_the_step_of_the_whole(
-    model: Path, pack: AssetPack, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, model: Path, pack: AssetPack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tiles, rows = batch(pack)
-    found = []
+    shown, found = batch(pack), []
     for size in (align.CHUNK, 4):
         monkeypatch.setattr(align, "CHUNK", size)
-        stage = Stage(model, Names(pack, split_rows(pack)[0]), SETTINGS)
-        found.append((stage.step(tiles, rows, 1.0), stage.shift.detach().clone()))
-    assert found[0][0][0] == pytest.approx(found[1][0][0], abs=5e-3)
+        stage = Stage(model, Names(pack, split_rows(pack)[0]), settings)
+        first = stage.pointers[0]
+        found.append((stage.step(shown, 1.0), first.shift.detach().clone()))
+    assert found[0][0][0] == pytest.approx(found[1][0][0], rel=5e-3)
     assert found[0][0][1] == found[1][0][1]
     torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-2, atol=1e-4)
 
@@ -189,15 +239,20 @@ def test_rates_rise_and_fall() -> None:
     assert rate_factor(1.0, 0.1) == pytest.approx(0.02)
 
 
+@pytest.mark.parametrize("words", [False, True])
 def test_a_run_leaves_a_model_and_its_numbers(
-    model: Path, pack: AssetPack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: bool,
+    model: Path,
+    pack: AssetPack,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
-    settings = Settings(minutes=0.05, batch=4, frozen_layers=1)
+    settings = Settings(minutes=0.05, batch=4, frozen_layers=1, words=words)
     align.fit(model, out, pack, settings)
     facts = json.loads((out / "align.json").read_text())
     assert facts["steps"] >= 1 and facts["n"] == 2 and facts["batch"] == 4
-    assert 0 <= facts["held_out"] <= 1
+    assert 0 <= facts["held_out"] <= 1 and facts["words"] is words
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == facts["steps"]
     before, after = open_checkpoint(model), open_checkpoint(out)
     changed = {n for n in before.names() if not np.array_equal(before.raw(n), after.raw(n))}
@@ -206,6 +261,6 @@ def test_a_run_leaves_a_model_and_its_numbers(
 
 
 def test_the_command_line(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = [str(model), str(tmp_path / "out"), "--pack", str(tmp_path), "--minutes", "1"]
+    line = [str(model), str(tmp_path / "out"), "--pack", str(tmp_path), "--words"]
     assert align.main(line) == 2
     assert "no asset pack" in capsys.readouterr().err

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from recipes.embedded.views import SMALLEST_SHARE, blank, view
+from recipes.embedded.views import SMALLEST_SHARE, blank, covered_view, varied_view, view
 
 SIDE = 96
 RED, BLUE = (255, 0, 0, 255), (0, 0, 255, 255)  # no background is like either
@@ -63,6 +63,18 @@ def _first(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
     xs = np.nonzero(coloured(tile).any(axis=0))[0]
     column = coloured(tile)[:, xs[0]]
     return tile[np.nonzero(column)[0][0], xs[0]]
+
+
+def test_the_cover_is_where_the_drawing_is() -> None:
+    ring = Image.new("RGBA", (60, 40), (0, 0, 0, 0))
+    ImageDraw.Draw(ring).ellipse((4, 4, 55, 35), fill=RED)
+    for seed in range(20):
+        tile, cover = covered_view(ring, side=SIDE, seed=seed)
+        assert np.array_equal(tile, varied_view(ring, side=SIDE, seed=seed))
+        assert cover.shape == (SIDE, SIDE) and cover.dtype == np.uint8
+        background = tile[cover == 0]
+        assert (background == background[0]).all()
+        assert (tile[cover == 255].astype(int) != background[0]).any(axis=-1).mean() > 0.9
 
 
 def test_a_blank_tile_has_one_colour() -> None:
