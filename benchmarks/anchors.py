@@ -63,7 +63,7 @@ def tesseract(path: Path, one_line: bool) -> str:
 
 def rapidocr() -> Reader:
     """A reader that runs RapidOCR's small detection and recognition models."""
-    from rapidocr import EngineType, RapidOCR  # type: ignore[import-not-found]
+    from rapidocr import EngineType, RapidOCR
 
     parts = ("Det", "Cls", "Rec")
     engine = RapidOCR(
