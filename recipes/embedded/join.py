@@ -9,16 +9,15 @@ language model that has learned more since. Settings and tokenizer are those of 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from recipes.embedded.sides import COPIED
+from recipes.embedded.sides import copy_settings
 from smolvlm.errors import InputError, SmolVLMError
 from smolvlm.training.parts import part_of
 from smolvlm.weights.reader import open_checkpoint
-from smolvlm.weights.writer import INDEX_NAME, write_checkpoint
+from smolvlm.weights.writer import write_checkpoint
 
 
 def join(tower: Path, text: Path, out: Path) -> None:
@@ -28,10 +27,7 @@ def join(tower: Path, text: Path, out: Path) -> None:
     eyes, words = open_checkpoint(tower), open_checkpoint(text)
     if eyes.config.text != words.config.text:
         raise InputError(f"{tower} and {text} have language models of different forms")
-    out.mkdir(parents=True, exist_ok=True)
-    for path in (path for pattern in COPIED for path in tower.glob(pattern)):
-        if path.name != INDEX_NAME:
-            shutil.copyfile(path, out / path.name)
+    copy_settings(tower, out)
     write_checkpoint(
         out, {n: (words if part_of(n) == "text" else eyes).raw(n) for n in eyes.names()}
     )

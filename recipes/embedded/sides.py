@@ -55,12 +55,17 @@ def change_side(model: Path, out: Path, side: int, *, positions: Path | None = N
     table = resampled(base, grid) if positions is None else _table(open_checkpoint(positions), grid)
     tensors: dict[str, NDArray[Any]] = {name: base.raw(name) for name in base.names()}
     tensors[POSITIONS] = stored_as(base.dtype(POSITIONS), table)
+    copy_settings(model, out)
+    _write_side(out, side, before=vision.image_size, tokens=(grid // factor) ** 2)
+    write_checkpoint(out, tensors)
+
+
+def copy_settings(model: Path, out: Path) -> None:
+    """Everything of a model folder but its weights, to the folder `out`, made if absent."""
     out.mkdir(parents=True, exist_ok=True)
     for path in (path for pattern in COPIED for path in model.glob(pattern)):
         if path.name != INDEX_NAME:
             shutil.copyfile(path, out / path.name)
-    _write_side(out, side, before=vision.image_size, tokens=(grid // factor) ** 2)
-    write_checkpoint(out, tensors)
 
 
 def resampled(base: Checkpoint, grid: int) -> NDArray[np.float32]:

@@ -9,7 +9,6 @@ questions cost here, which is what `--budget 500ms` chooses tiles by. The measur
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -147,7 +146,7 @@ def _limits(kind: str) -> Limits:
     runnable = kind if kind in runnable_precisions() else "f32"
     flops = product_rate(runnable)
     if kind == "bf16" and obstacle() is None:
-        flops = max(flops, tile_rate(len(os.sched_getaffinity(0))))
+        flops = max(flops, tile_rate(machine.cpu_count()))
     return Limits(flops=flops, bandwidth=read_rate())
 
 

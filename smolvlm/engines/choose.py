@@ -102,7 +102,7 @@ def create_engine(
             f"{checkpoint.folder} is quantised to {stored} already; leave the precision "
             f"{precision} out, or use the checkpoint it was made from"
         )
-    first = _first(checkpoint, stored, engine, threads)
+    first = None if precision else _first(checkpoint, stored, engine, threads)
     row = choose(engine, precision, first, without=_unfit(checkpoint, engine))
     return _build(row, checkpoint, rules, threads)
 
@@ -114,7 +114,8 @@ def choose_for(
     threads: int | None = None,
 ) -> Choice:
     """The row that `create_engine` builds; errors as there."""
-    first = _first(checkpoint, _stored_precision(checkpoint), engine, threads)
+    stored = _stored_precision(checkpoint)
+    first = None if precision else _first(checkpoint, stored, engine, threads)
     return choose(engine, precision, first, without=_unfit(checkpoint, engine))
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -58,7 +57,7 @@ def obstacle() -> str | None:
 @cache
 def compiler() -> tuple[str, ...] | None:
     """The command of the C++ compiler: `$CXX`, or the first of `COMPILERS`; None without one."""
-    named = shlex.split(os.environ.get("CXX", ""))
+    named = os.environ.get("CXX", "").split()
     for words in [named] if named else [[name] for name in COMPILERS]:
         if shutil.which(words[0]):
             return tuple(words)
