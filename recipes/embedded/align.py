@@ -21,9 +21,7 @@ concept are held out for the figures in the log.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
-import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -39,11 +37,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from recipes.embedded.command import exit_code
+from recipes.embedded.materials import Drawings
 from recipes.embedded.names import PEOPLE, Names, Plain, Whitened
 from recipes.embedded.pack import AssetPack
+from recipes.embedded.tower_steps import TowerSteps, rate_factor
 from recipes.embedded.views import covered_view
 from smolvlm.config import ImageRules
-from smolvlm.errors import InputError, SmolVLMError
+from smolvlm.errors import InputError
 from smolvlm.model.smolvlm import SmolVLM
 from smolvlm.processing.pixels import normalize
 from smolvlm.processing.tokenizer import Tokenizer
@@ -141,35 +142,16 @@ class Stage:
         self.pointers = nn.ModuleList([Whitened(self.words, start, scale=scale)])
         if settings.words:
             self.pointers.append(self.plain)
-        self._freeze()
-        self.optimizer = torch.optim.AdamW(self._groups(), betas=(0.9, 0.98))
-        # The steps are computed by a bfloat16 copy of the tower: activations of half the size are
-        # worth 2.5 times the speed.
-        self.copy = copy.deepcopy(self.network.vision_model).to(torch.bfloat16)
-
-    def _freeze(self) -> None:
-        self.network.requires_grad_(False)
-        tower = self.network.vision_model
-        for module in (*tower.encoder.layers[self.settings.frozen_layers :], tower.post_layernorm,
-                       self.network.connector):  # fmt: skip
-            module.requires_grad_(True)
-
-    def _groups(self) -> list[dict[str, object]]:
-        tower, chosen = self.network.vision_model, self.settings
-        groups: list[dict[str, object]] = [
-            {"params": [*self.network.connector.parameters()], "peak": chosen.connector_rate},
-            {"params": [*self.pointers.parameters()], "peak": chosen.scale_rate},
-        ]
-        layers = [*tower.encoder.layers[chosen.frozen_layers :], tower.post_layernorm]
-        for distance, layer in enumerate(reversed(layers)):
-            rate = chosen.tower_rate * chosen.layer_decay ** max(distance - 1, 0)
-            for many, decay in ((True, chosen.weight_decay), (False, 0.0)):
-                params = [p for p in layer.parameters() if (p.ndim > 1) == many]
-                if params:
-                    groups.append({"params": params, "peak": rate, "weight_decay": decay})
-        for group in groups:
-            group.setdefault("weight_decay", 0.0)
-        return groups
+        self.steps = TowerSteps(
+            self.network,
+            [([*self.pointers.parameters()], settings.scale_rate)],
+            frozen_layers=settings.frozen_layers,
+            tower_rate=settings.tower_rate,
+            layer_decay=settings.layer_decay,
+            connector_rate=settings.connector_rate,
+            weight_decay=settings.weight_decay,
+            clip=settings.clip,
+        )
 
     @torch.no_grad()
     def centre(self, shown: Shown) -> None:
@@ -185,7 +167,7 @@ class Stage:
         norm.bias.copy_((norm.bias - mean) / spread)
         blocks = projection.in_features // len(spread)
         projection.weight *= spread.repeat(blocks)
-        self.copy.load_state_dict(self.network.vision_model.state_dict())
+        self.steps.narrow()
 
     def loss(self, shown: Shown) -> tuple[Tensor, Tensor]:
         """Mean loss, and whether each row's name came first: bool (B,)."""
@@ -217,13 +199,8 @@ class Stage:
 
     def _patches(self, shown: Shown) -> Tensor:
         pixels = torch.from_numpy(normalize(shown.tiles, self.rules))  # (B, 3, S, S)
-        patches: Tensor = self.copy(pixels)  # (B, P, D)
+        patches: Tensor = self.steps.copy(pixels)  # (B, P, D)
         return patches
-
-    def _pairs(self) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
-        """Trained parameters of the tower and of its copy."""
-        both = zip(self.network.vision_model.parameters(), self.copy.parameters(), strict=True)
-        return ((master, own) for master, own in both if master.requires_grad)
 
     def step(self, shown: Shown, factor: float) -> tuple[float, float]:
         """One update; the loss and the share of names that came first."""
@@ -233,18 +210,7 @@ class Stage:
             share = len(hits) / len(shown.rows)
             (loss * share).backward()  # type: ignore[no-untyped-call]
             total, right = total + float(loss.detach()) * share, right + float(hits.sum())
-        for master, own in self._pairs():
-            assert own.grad is not None
-            master.grad, own.grad = own.grad.float(), None
-        params = [p for group in self.optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(params, self.settings.clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            for master, own in self._pairs():
-                own.copy_(master)
+        self.steps.descend(factor)
         return total, right / len(shown.rows)
 
     @torch.no_grad()
@@ -272,7 +238,7 @@ def _batches(views: Views, size: int) -> Iterator[Shown]:
     )
 
 
-def split_rows(pack: AssetPack) -> tuple[list[int], list[int]]:
+def split_rows(pack: Drawings) -> tuple[list[int], list[int]]:
     """Rows to train on and rows held out: named things; of people and faces there are none."""
     said = {i: pack.row(i) for i in pack.indices("train")}
     rows = [i for i, row in said.items() if row["label"] and row["group"] not in PEOPLE]
@@ -282,13 +248,6 @@ def split_rows(pack: AssetPack) -> tuple[list[int], list[int]]:
     if len(rows) == len(held):
         raise InputError("the pack has no named thing to train on; build it as README.md says")
     return sorted({*rows} - {*held}), held
-
-
-def rate_factor(progress: float, warm_up: float) -> float:
-    """Linear warm-up, then a cosine to a fiftieth; `progress` is the share that is over."""
-    if progress < warm_up:
-        return progress / warm_up
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
 
 
 def fit(model: Path, out: Path, pack: AssetPack, settings: Settings) -> None:
@@ -335,13 +294,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--words", action="store_true", help="the second phase")
     parser.add_argument("--seed", type=int, default=Settings.seed)
     args = parser.parse_args(arguments)
-    try:
-        settings = Settings(minutes=args.minutes, words=args.words, seed=args.seed)
-        fit(args.model, args.out, AssetPack(args.pack), settings)
-    except SmolVLMError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    settings = Settings(minutes=args.minutes, words=args.words, seed=args.seed)
+    return exit_code(lambda: fit(args.model, args.out, AssetPack(args.pack), settings))
 
 
 if __name__ == "__main__":

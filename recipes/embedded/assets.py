@@ -17,17 +17,17 @@ import multiprocessing
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
 from recipes.embedded import drawings, labels, pack, sources
+from recipes.embedded.command import exit_code
 from recipes.embedded.drawings import Drawing, Emoji
 from recipes.embedded.pack import AssetPack, Row
 from recipes.embedded.wordnet import Nouns
-from smolvlm.errors import SmolVLMError
 from smolvlm.weights.cache import cache_folder
 
 __all__ = ["AssetPack", "build", "main"]
@@ -199,18 +199,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="green: permissive sources only; all: share-alike and copyleft too",
     )
     options = parser.parse_args(arguments)
-    try:
-        cache = options.cache or cache_folder()
-        if options.command == "build":
-            build(cache, options.licence)
-        elif options.command == "items":
-            write_items(cache)
-        else:
-            NOTICE.write_text(sources.notice(), encoding="utf-8")
-    except SmolVLMError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    cache = options.cache or cache_folder()
+    commands: dict[str, Callable[[], object]] = {
+        "build": lambda: build(cache, options.licence),
+        "items": lambda: write_items(cache),
+        "notice": lambda: NOTICE.write_text(sources.notice(), encoding="utf-8"),
+    }
+    return exit_code(commands[options.command])
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ from typing import Any
 
 import smolvlm
 from recipes.embedded.align import split_rows
+from recipes.embedded.command import exit_code
 from recipes.embedded.openmoji import on_white, score
 from recipes.embedded.pack import AssetPack
 from recipes.embedded.recall import ask, hit
 from smolvlm.api import Assistant
-from smolvlm.errors import SmolVLMError
 
 
 def named(assistant: Assistant, pack: AssetPack) -> dict[str, Any]:
@@ -48,13 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--answers", action="store_true", help="print every answer too")
     args = parser.parse_args(arguments)
-    try:
+
+    def ask() -> None:
         found = named(smolvlm.load(args.model, max_tiles=1), AssetPack(args.pack))
-    except SmolVLMError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(found if args.answers else found["score"], indent=1, ensure_ascii=False))
-    return 0
+        shown = found if args.answers else found["score"]
+        print(json.dumps(shown, indent=1, ensure_ascii=False))
+
+    return exit_code(ask)
 
 
 if __name__ == "__main__":

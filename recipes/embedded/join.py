@@ -13,8 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from recipes.embedded.command import exit_code
 from recipes.embedded.sides import copy_settings
-from smolvlm.errors import InputError, SmolVLMError
+from smolvlm.errors import InputError
 from smolvlm.training.parts import part_of
 from smolvlm.weights.reader import open_checkpoint
 from smolvlm.weights.writer import write_checkpoint
@@ -40,12 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("text", type=Path)
     parser.add_argument("out", type=Path)
     args = parser.parse_args(arguments)
-    try:
-        join(args.tower, args.text, args.out)
-    except SmolVLMError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: join(args.tower, args.text, args.out))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from recipes.embedded.command import exit_code
 from recipes.embedded.generators import generators
 from recipes.embedded.materials import Materials
 from smolvlm.cli.train import Training, run
-from smolvlm.errors import SmolVLMError
 from smolvlm.types import Sample
 from smolvlm.weights.cache import cache_folder
 
@@ -72,14 +72,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     args = parser().parse_args(arguments)
-    try:
-        # Only a run needs the materials; what it would do can be read without them.
-        known = {} if args.dry_run else bound_generators(cache_folder() / "assets")
-        run(told(args), known)
-    except SmolVLMError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    # Only a run needs the materials; what it would do can be read without them.
+    return exit_code(
+        lambda: run(told(args), {} if args.dry_run else bound_generators(cache_folder() / "assets"))
+    )
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import track
 
 from recipes.embedded import font_faces, printed_pages, sources
+from recipes.embedded.command import exit_code
 from recipes.embedded.material_table import (
     BY_KEY,
     FONT_FAMILIES,
@@ -37,7 +38,6 @@ from recipes.embedded.material_table import (
 from recipes.embedded.materials import Entry, write_materials
 from recipes.embedded.real_tables import RECIPES, read_table
 from recipes.embedded.wordnet import OBJECT_FILES
-from smolvlm.errors import SmolVLMError
 from smolvlm.weights.cache import cache_folder
 
 WEIGHTS = (400, 700)
@@ -212,12 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=("build",))
     parser.add_argument("--cache", type=Path, help="default: where smolvlm keeps its files")
     options = parser.parse_args(arguments)
-    try:
-        build(options.cache or cache_folder())
-    except SmolVLMError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: build(options.cache or cache_folder()))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recipes.embedded.pack import AssetPack
+from recipes.embedded.materials import Drawings
 from smolvlm.model.smolvlm import SmolVLM
 from smolvlm.processing.tokenizer import Tokenizer
 
@@ -25,7 +25,7 @@ RIDGE = 0.1  # relative to the mean variance of the names' embeddings
 class Names:
     """All names of some rows of the pack; `ids` says which are right for a row, the best first."""
 
-    def __init__(self, pack: AssetPack, rows: Sequence[int]) -> None:
+    def __init__(self, pack: Drawings, rows: Sequence[int]) -> None:
         self.names = sorted({name for row in rows if (name := pack.row(row)["label"])})
         place = {name: id_ for id_, name in enumerate(self.names)}
         self.ids = {

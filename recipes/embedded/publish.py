@@ -26,7 +26,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from smolvlm.errors import CheckpointError, InputError, SmolVLMError
+from recipes.embedded.command import exit_code
+from smolvlm.errors import CheckpointError, InputError
 from smolvlm.weights.embedded import (
     assets,
     fetch_text_gguf,
@@ -181,13 +182,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rank", type=int, default=88)
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="folders of the stages")
     args = parser.parse_args(arguments)
-    try:
+
+    def write() -> None:
         facts = publish(args.model, args.out, rank=args.rank, runs=args.runs)
-    except SmolVLMError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps({key: facts[key] for key in ("rank", "lost_by_rank")}))
-    return 0
+        print(json.dumps({key: facts[key] for key in ("rank", "lost_by_rank")}))
+
+    return exit_code(write)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from recipes.embedded.command import exit_code
 from smolvlm.config import read_json
-from smolvlm.errors import InputError, SmolVLMError
+from smolvlm.errors import InputError
 from smolvlm.training.adapter_files import stored_as
 from smolvlm.weights.reader import Checkpoint, open_checkpoint
 from smolvlm.weights.writer import INDEX_NAME, write_checkpoint
@@ -110,12 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--side", type=int, required=True)
     parser.add_argument("--positions", type=Path, help="a model whose position table is taken")
     args = parser.parse_args(arguments)
-    try:
-        change_side(args.model, args.out, args.side, positions=args.positions)
-    except SmolVLMError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: change_side(args.model, args.out, args.side, positions=args.positions))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from smolvlm.model.passes import gated
+
 
 class RMSNorm(nn.Module):
     """Divide by the root mean square over the last axis, in float32, then multiply by `weight`."""
@@ -65,8 +67,8 @@ class GatedMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., H) -> (..., H)."""
-        gated: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
-        return gated
+        mixed: Tensor = self.down_proj(gated(self.gate_proj(x), self.up_proj(x)))
+        return mixed
 
 
 def rotary_table(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:

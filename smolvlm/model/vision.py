@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from smolvlm.config import VisionConfig
 from smolvlm.model.layers import attend, split_heads
+from smolvlm.model.passes import attend_to_all, gelu
 
 
 class PatchEmbeddings(nn.Module):
@@ -57,12 +58,13 @@ class VisionAttention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(N, P, D) -> (N, P, D)."""
-        queries, keys, values = (
-            split_heads(projection(x), self.heads)  # (N, A, P, W)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        mixed: Tensor = self.out_proj(attend(queries, keys, values, mask=mask))
-        return mixed
+        projected = self.q_proj(x), self.k_proj(x), self.v_proj(x)  # (N, P, D) each
+        mixed = attend_to_all(*projected, self.heads) if mask is None else None
+        if mixed is None:
+            queries, keys, values = (split_heads(part, self.heads) for part in projected)
+            mixed = attend(queries, keys, values, mask=mask)  # of (N, A, P, W)
+        result: Tensor = self.out_proj(mixed)
+        return result
 
 
 class VisionMLP(nn.Module):
@@ -75,7 +77,7 @@ class VisionMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, P, D) -> (N, P, D)."""
-        mixed: Tensor = self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+        mixed: Tensor = self.fc2(gelu(self.fc1(x)))
         return mixed
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, c_double, c_float, c_int, c_void_p
+from ctypes import POINTER, Structure, c_double, c_float, c_int, c_size_t, c_void_p
 from functools import cache
 from math import prod
 from typing import Any
@@ -129,6 +129,12 @@ def library() -> ctypes.CDLL:
         ("smolvlm_pack_codes", (c_void_p, c_int, c_int, c_void_p, c_void_p)),
         ("smolvlm_encode", (c_void_p, c_void_p, c_int, c_void_p, c_int)),
         ("smolvlm_decode", (c_void_p, POINTER(Segment), c_int, c_void_p, c_void_p, c_int)),
+        ("smolvlm_gelu", (c_void_p, c_void_p, c_size_t, c_int)),
+        ("smolvlm_gelu_gradient", (c_void_p,) * 3 + (c_size_t, c_int)),
+        ("smolvlm_gated", (c_void_p,) * 3 + (c_size_t, c_int)),
+        ("smolvlm_gated_gradients", (c_void_p,) * 5 + (c_size_t, c_int)),
+        ("smolvlm_attend", (c_void_p,) * 5 + (c_int,) * 5),
+        ("smolvlm_attend_gradients", (c_void_p,) * 9 + (c_int,) * 5),
         ("smolvlm_close_tower", (c_void_p,)),
         ("smolvlm_close_decoder", (c_void_p,)),
     ):

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from recipes.embedded import align
-from recipes.embedded.align import Settings, Shown, Stage, Views, covered, rate_factor, split_rows
+from recipes.embedded.align import Settings, Shown, Stage, Views, covered, split_rows
 from recipes.embedded.names import Names, Plain, Whitened
 from recipes.embedded.pack import AssetPack
 from recipes.embedded.sides import change_side
+from recipes.embedded.tower_steps import rate_factor
 from smolvlm.errors import InputError
 from smolvlm.model.smolvlm import SmolVLM
 from smolvlm.processing.tokenizer import Tokenizer
@@ -168,7 +169,7 @@ def test_centring_keeps_what_tells_pictures_apart(stage: Stage, pack: AssetPack)
     spread, mean = torch.std_mean(patches, dim=0)
     assert mean.abs().max() < 0.1 and (spread - 1).abs().max() < 0.1  # measured in bfloat16
     for master, own in zip(
-        stage.network.vision_model.parameters(), stage.copy.parameters(), strict=True
+        stage.network.vision_model.parameters(), stage.steps.copy.parameters(), strict=True
     ):
         assert torch.equal(own, master.bfloat16())
 
@@ -213,7 +214,7 @@ def test_a_step_lowers_the_loss_and_moves_what_it_may(
     assert all(n.startswith((f"{tower}encoder.layers.1.", f"{tower}post_layernorm", "connector"))
                for n in moved)  # fmt: skip
     assert any("layers.1." in name for name in moved)
-    for master, own in stage._pairs():
+    for master, own in stage.steps.pairs():
         assert torch.equal(own, master.bfloat16())
 
 

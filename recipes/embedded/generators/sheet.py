@@ -15,9 +15,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from recipes.embedded.command import exit_code
 from recipes.embedded.generators import generators
 from recipes.embedded.materials import Materials
-from smolvlm.errors import InputError, SmolVLMError
+from smolvlm.errors import InputError
 from smolvlm.types import ImagePart, Sample, TextPart
 from smolvlm.weights.cache import cache_folder
 
@@ -77,16 +78,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", choices=("train", "test"), default="train")
     parser.add_argument("--cache", type=Path, help="default: where smolvlm keeps its files")
     options = parser.parse_args(arguments)
-    try:
+
+    def draw() -> None:
         materials = Materials.open((options.cache or cache_folder()) / "assets")
         for name, path in _wanted(options.name, options.out).items():
             samples = _samples(materials, name, options.first, options.split)
             face = materials.font(materials.fonts("train", "sans-serif")[0].name, 12)
             contact_sheet(samples, face).save(path, quality=QUALITY)
-    except SmolVLMError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    return exit_code(draw)
 
 
 def _wanted(name: str, out: Path) -> dict[str, Path]:

@@ -41,11 +41,14 @@ static inline void written() { asm volatile("" ::: "memory"); }
 static int ask_for_tiles() { return (int)syscall(SYS_arch_prctl, 0x1023, 18); }
 
 // Eight tiles of 16 rows of 64 bytes, for the calling thread, as long as this lives; and numbers
-// too small for a whole exponent are zero, as they would take a hundred times as long.
+// too small for a whole exponent are zero, as they would take a hundred times as long. A thread
+// that another library uses tiles on gets back the shapes it had.
 struct Tiles {
   const unsigned before = _mm_getcsr();
+  TileShapes others;
 
   Tiles() {
+    _tile_storeconfig(&others);
     _mm_setcsr(before | _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON);
     TileShapes shapes;
     for (int i = 0; i < 8; i++) shapes.rows[i] = 16, shapes.bytes[i] = 64;
@@ -53,7 +56,10 @@ struct Tiles {
     _tile_loadconfig(&shapes);
   }
   ~Tiles() {
-    _tile_release();
+    if (others.palette)
+      _tile_loadconfig(&others);
+    else
+      _tile_release();
     _mm_setcsr(before);
   }
 };

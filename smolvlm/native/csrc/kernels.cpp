@@ -2,7 +2,9 @@
 // in stays the caller's; shapes and orders are written where the structs are.
 #include <chrono>
 
+#include "attention_back.h"
 #include "decoder.h"
+#include "passes.h"
 #include "tower.h"
 
 namespace {
@@ -138,5 +140,71 @@ void smolvlm_decode(Decoder* decoder, const Segment* segments, int count, const 
     decoder->run(segments, count, total, logits, team, scores);
   });
   if (total == 1 && threads > 1) decoder->pace.took(size, spent);
+}
+
+// Passes of training over `count` values, at least 16: tanh-GELU, and its gradient times `grad`.
+void smolvlm_gelu(const bf16* x, bf16* to, size_t count, int threads) {
+  each_vector(count, threads, [&](size_t i) { narrow(to + i, gelu(widen(x + i))); });
+}
+
+void smolvlm_gelu_gradient(const bf16* x, const bf16* grad, bf16* to, size_t count, int threads) {
+  each_vector(count, threads, [&](size_t i) {
+    narrow(to + i, _mm512_mul_ps(gelu_slope(widen(x + i)), widen(grad + i)));
+  });
+}
+
+// silu(gate) * up, and the gradients of both.
+void smolvlm_gated(const bf16* gate, const bf16* up, bf16* to, size_t count, int threads) {
+  each_vector(count, threads, [&](size_t i) {
+    narrow(to + i, _mm512_mul_ps(silu(widen(gate + i)), widen(up + i)));
+  });
+}
+
+void smolvlm_gated_gradients(const bf16* gate, const bf16* up, const bf16* grad, bf16* to_gate,
+                             bf16* to_up, size_t count, int threads) {
+  each_vector(count, threads, [&](size_t i) {
+    const __m512 g = widen(gate + i), own = widen(grad + i);
+    const __m512 s = sigmoid(_mm512_mul_ps(g, _mm512_set1_ps(LOG2_E)));
+    const __m512 change = slope(g, s, _mm512_set1_ps(1.0f));
+    narrow(to_gate + i, _mm512_mul_ps(_mm512_mul_ps(own, widen(up + i)), change));
+    narrow(to_up + i, _mm512_mul_ps(own, _mm512_mul_ps(g, s)));
+  });
+}
+
+// Attention in training of `count` tiles: (count, rows, heads * width) each, logs (count, heads,
+// rows). What `attention_back.h` asks of rows and width holds.
+void smolvlm_attend(const bf16* queries, const bf16* keys, const bf16* values, bf16* to,
+                    float* logs, int count, int rows, int heads, int width, int threads) {
+  in_their_threads(threads, [&](Team team) {
+    static thread_local Scores scores;
+    const Tiles tiles;
+    const Range own = team.share(count * heads);
+    for (int i = own.from; i < own.to; i++) {
+      const size_t at = ((size_t)(i / heads) * rows * heads + i % heads) * width;
+      attend_all(queries + at, keys + at, values + at, rows, heads * width, Head(width), scores,
+                 to + at, logs + (size_t)i * rows);
+    }
+  });
+}
+
+void smolvlm_attend_gradients(const bf16* queries, const bf16* keys, const bf16* values,
+                              const bf16* mixed, const bf16* grad, const float* logs,
+                              bf16* to_queries, bf16* to_keys, bf16* to_values, int count, int rows,
+                              int heads, int width, int threads) {
+  in_their_threads(threads, [&](Team team) {
+    const Tiles tiles;
+    static thread_local HeadBack::Packed packed;
+    const Range own = team.share(count * heads);
+    for (int i = own.from; i < own.to; i++) {
+      const size_t at = ((size_t)(i / heads) * rows * heads + i % heads) * width;
+      const HeadBack head{queries + at,    keys + at,
+                          values + at,     mixed + at,
+                          grad + at,       logs + (size_t)i * rows,
+                          to_queries + at, to_keys + at,
+                          to_values + at,  rows,
+                          heads * width};
+      head.run(Head(width), packed);
+    }
+  });
 }
 }
