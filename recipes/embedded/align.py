@@ -279,8 +279,8 @@ def fit(model: Path, out: Path, pack: AssetPack, settings: Settings) -> None:
             recent.clear()
     stage.save(out)
     final = {"held_out": stage.look(held_out, len(held)), "n": len(held), "steps": step - 1}
-    record = json.dumps({**asdict(settings), **final}, indent=1) + "\n"
-    (out / "align.json").write_text(record, encoding="utf-8")
+    record = json.dumps({"stage": "align", **asdict(settings), **final}, indent=1) + "\n"
+    (out / "stage.json").write_text(record, encoding="utf-8")
     print(json.dumps(final), flush=True)
 
 

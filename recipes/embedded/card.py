@@ -70,6 +70,9 @@ def stage_lines(stages: list[dict[str, Any]]) -> str:
         looked = stage["held_out"]
         if isinstance(looked, list):
             seen = f"loss {looked[0]:.2f} → {looked[-1]:.2f}" if looked else ""
+        elif isinstance(looked, dict):
+            right = ", ".join(f"{kind} {share:.0%}" for kind, share in looked.items())
+            seen = f"tokens that say what lies there: {right}"
         else:
             seen = f"{looked:.1%} of {stage['n']} drawings named"
         numbers = f"{stage['minutes']:.0f} | {stage['steps']:,} | {samples:,}"

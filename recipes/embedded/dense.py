@@ -58,7 +58,7 @@ class Settings:
 
     minutes: float = 60.0
     whole: bool = False
-    samples: int = 12  # of a step: four quarters each, or one whole tile
+    batch: int = 12  # pictures of a step: four quarters each, or one whole tile
     chunk: int = 24  # tiles through the tower together
     frozen_layers: int = 2
     tower_rate: float = 7e-5
@@ -215,7 +215,7 @@ def fit(model: Path, out: Path, materials: Materials, settings: Settings) -> Non
         kept = Cells(materials, held, tokenizer, seed=-1, held_out=True, kinds={kind: 1}, **sizes)
         looks[kind] = stacked([kept[i] for i in range(LOOKED_AT // (1 + settings.whole))])
     print(json.dumps({"step": 0, **stage.look(looks)}), flush=True)
-    loader = DataLoader(cells, batch_size=settings.samples, sampler=range(ENDLESS), num_workers=1,
+    loader = DataLoader(cells, batch_size=settings.batch, sampler=range(ENDLESS), num_workers=1,
                         collate_fn=stacked)  # fmt: skip
     started, recent, budget = time.time(), list[dict[str, float]](), settings.minutes * 60
     for step, seen in enumerate(loader, start=1):
@@ -233,8 +233,8 @@ def fit(model: Path, out: Path, materials: Materials, settings: Settings) -> Non
             recent.clear()
     stage.save(out)
     final = {"held_out": stage.look(looks), "steps": step - 1}
-    record = json.dumps({**asdict(settings), **final}, indent=1) + "\n"
-    (out / "dense.json").write_text(record, encoding="utf-8")
+    record = json.dumps({"stage": "dense", **asdict(settings), **final}, indent=1) + "\n"
+    (out / "stage.json").write_text(record, encoding="utf-8")
     print(json.dumps(final), flush=True)
 
 

@@ -131,10 +131,11 @@ def int8_rows(delta: Floats) -> tuple[NDArray[np.int8], Floats]:
 
 
 def run_facts(run: Path) -> dict[str, Any]:
-    """What a stage's folder says of it: `align.json`, or the log of `smolvlm train`."""
-    own = run / "align.json"
+    """What a stage's folder says of it: `stage.json`, or the log of `smolvlm train`."""
+    own = run / "stage.json"
     if own.exists():
-        return {"stage": "align", **json.loads(own.read_text(encoding="utf-8"))}
+        facts: dict[str, Any] = json.loads(own.read_text(encoding="utf-8"))
+        return facts
     recipe = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
     log = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
     lines = [json.loads(line) for line in log]

@@ -3,7 +3,8 @@
 With bfloat16 on a CPU that has matrix tiles these run in kernels of our own, `passes.h` and
 `attention_back.h` of `native/csrc`: PyTorch's tanh-GELU alone takes a fifth of a tower's step
 there, and its attention copies every array it reads. Everywhere else PyTorch computes the same. The
-kernels are exact to 1e-4 before they round to bfloat16, which costs forty times that.
+kernels are exact to 1e-4 before they round to bfloat16, which costs forty times that. In
+inference mode, as the PyTorch engine runs, they are left out: that engine is the readable one.
 
 Letters: B samples, L tokens, A heads, W width of one head.
 """
@@ -54,7 +55,7 @@ def attend_to_all(queries: Tensor, keys: Tensor, values: Tensor, heads: int) -> 
 
 def _in_kernels(x: Tensor) -> bool:
     return (
-        x.requires_grad
+        not torch.is_inference_mode_enabled()
         and x.dtype == torch.bfloat16
         and x.device.type == "cpu"
         and x.numel() >= LEAST

@@ -61,10 +61,21 @@ def visual_tokens(
         patches = _trained_tower(model.vision_model, _pixels(tiles, table))  # (N, P, D)
     else:
         patches = (cache or TowerCache())(
-            tiles, lambda piece: cast("Tensor", model.vision_model(_pixels(piece, table)))
+            tiles, lambda piece: _frozen_tower(model.vision_model, _pixels(piece, table))
         )  # (N, P, D)
     tokens: Tensor = model.connector(patches)  # (N, T, H)
     return tokens.flatten(0, 1)  # (K, H)
+
+
+def _frozen_tower(tower: VisionTower, pixels: Tensor) -> Tensor:
+    """The tower on float32 (N, 3, S, S), without gradients: (N, P, D).
+
+    Held in bfloat16, all of it is computed in that, as autocast would not.
+    """
+    device = pixels.device.type
+    wide = next(tower.parameters()).dtype == torch.float32
+    with torch.autocast(device, enabled=wide and torch.is_autocast_enabled(device)):
+        return cast("Tensor", tower(pixels))
 
 
 def _trained_tower(tower: VisionTower, pixels: Tensor) -> Tensor:

@@ -97,7 +97,8 @@ def test_what_the_kernels_do_not_take_is_left_to_pytorch(monkeypatch: pytest.Mon
     (odd,) = narrow(2, 250, 128)
     assert passes.attend_to_all(odd, odd, odd, 2) is None
     assert passes.attend_to_all(x, x, x, 128) is None, "heads of one number"
-    assert passes.attend_to_all(x.detach(), x.detach(), x.detach(), 2) is None, "no training"
+    with torch.inference_mode():
+        assert passes.attend_to_all(x, x, x, 2) is None, "the readable engine"
     monkeypatch.setattr(build, "obstacle", lambda: "no tiles")
     assert passes.attend_to_all(x, x, x, 2) is None
     torch.testing.assert_close(passes.gelu(x), F.gelu(x, approximate="tanh"), rtol=0, atol=0)

@@ -251,7 +251,7 @@ def test_a_run_leaves_a_model_and_its_numbers(
     out = tmp_path / "out"
     settings = Settings(minutes=0.05, batch=4, frozen_layers=1, words=words)
     align.fit(model, out, pack, settings)
-    facts = json.loads((out / "align.json").read_text())
+    facts = json.loads((out / "stage.json").read_text())
     assert facts["steps"] >= 1 and facts["n"] == 2 and facts["batch"] == 4
     assert 0 <= facts["held_out"] <= 1 and facts["words"] is words
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == facts["steps"]

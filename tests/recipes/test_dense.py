@@ -19,7 +19,7 @@ from smolvlm.processing.tokenizer import Tokenizer
 from smolvlm.weights.reader import open_checkpoint
 
 SIDE, PATCH, CELLS = 256, 16, 4
-SETTINGS = Settings(frozen_layers=1, samples=2, connector_rate=1e-3, tower_rate=1e-3, chunk=4)
+SETTINGS = Settings(frozen_layers=1, batch=2, connector_rate=1e-3, tower_rate=1e-3, chunk=4)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_run_leaves_a_model_and_its_numbers(
     monkeypatch.setattr(dense, "LOOKED_AT", 2)
     out = tmp_path / "out"
     dense.fit(model, out, materials, replace(SETTINGS, minutes=0.05))
-    facts = json.loads((out / "dense.json").read_text())
+    facts = json.loads((out / "stage.json").read_text())
     assert facts["steps"] >= 1 and set(facts["held_out"]) == {
         "print", "characters", "drawings", "shapes",
     }  # fmt: skip

@@ -177,7 +177,7 @@ def test_the_facts_of_the_runs(model: Path, tmp_path: Path) -> None:
     aligned, learned = tmp_path / "align", tmp_path / "learn"
     for folder in (aligned, learned):
         folder.mkdir()
-    (aligned / "align.json").write_text('{"minutes": 25, "held_out": 0.4}')
+    (aligned / "stage.json").write_text('{"stage": "align", "minutes": 25, "held_out": 0.4}')
     recipe = {"stage": "learn", "resolved": {"batch": 24}}
     (learned / "recipe.json").write_text(json.dumps(recipe))
     lines = [

@@ -88,7 +88,7 @@ def test_pixels_are_those_of_the_processor(
     tiles = torch.from_numpy(items[0].tiles).repeat(3, 1, 1, 1)
     pixels = torch.from_numpy(normalize(tiles.numpy(), processor.rules))
     wanted = model.encode_tiles(pixels).flatten(0, 1)
-    monkeypatch.setattr(tower_cache, "TILES_AT_ONCE", 2)  # two pieces
+    monkeypatch.setattr(tower_cache, "PIXELS_AT_ONCE", 2 * tiles[0, ..., 0].numel())  # two pieces
     seen = visual_tokens(model, tiles, processor.rules)
     torch.testing.assert_close(seen, wanted, rtol=1e-5, atol=1e-5)
 
