@@ -1,10 +1,11 @@
 """From a trained model folder to the files the package carries: what training changed, made small.
 
-    python -m recipes.embedded.publish MODEL [--runs DIR DIR ...] [--out DIR] [--rank 88]
+    python -m recipes.embedded.publish MODEL [--runs DIR DIR ...] [--out DIR] [--bytes N]
 
 Compares the folder with what its two packages bring, and writes `trained.safetensors` and
 `trained.json` in the form `weights/embedded.py` reads: matrices of the language model as low-rank
-updates in int8 (adapters of several stages become one), matrices of the tower and the connector as
+updates in int8 (adapters of several stages become one; how many directions of each, `low_rank.py`
+chooses), matrices of the tower and the connector as
 int8 changes with a scale per row, vectors and token rows as they are. Beside them go copies of the
 config files, so that `assemble(DIR)` gives a folder to evaluate before anything enters the package.
 Without `--out` it replaces the package's own.
@@ -22,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from recipes.embedded.command import exit_code
+from recipes.embedded.low_rank import Spectrum, chosen_ranks
 from smolvlm.errors import CheckpointError, InputError
 from smolvlm.weights.embedded import (
     assets,
@@ -40,28 +41,29 @@ from smolvlm.weights.writer import to_bf16_bits
 
 Floats = NDArray[np.float32]
 LARGEST_BYTES = 40_000_000  # what the repository may carry
+HEADER_BYTES = 600  # of the file's header, for the three arrays of a matrix
 TRAINED = ("trained.safetensors", "trained.json")
 
 
-def publish(model: Path, out: Path, *, rank: int, runs: Sequence[Path] = ()) -> dict[str, Any]:
+def publish(
+    model: Path, out: Path, *, size: int = LARGEST_BYTES, runs: Sequence[Path] = ()
+) -> dict[str, Any]:
     """Write both files into `out`; returns the facts that `trained.json` holds.
 
-    runs: the folders of the stages that led to the model, in their order. `InputError` when the
-    repository cannot carry the result, `CheckpointError` for values that float16 cannot hold.
+    size: bytes of the first, at most. runs: the folders of the stages that led to the model, in
+    their order. `InputError` when so many bytes cannot carry the result, `CheckpointError` for
+    values that float16 cannot hold.
     """
-    trained, lost = changes(open_checkpoint(model), untrained(), rank=rank)
+    trained, lost = changes(open_checkpoint(model), untrained(), size=size)
     stored = save(trained)
-    if len(stored) > LARGEST_BYTES:
-        raise InputError(
-            f"rank {rank} makes {len(stored)} bytes; wanted at most {LARGEST_BYTES}. Lower --rank"
-        )
+    ranks = [len(scale) for key, scale in trained.items() if key.startswith("lora_scale:")]
     out.mkdir(parents=True, exist_ok=True)
     if out.resolve() != assets().resolve():
         copy_small_files(out)
     (out / TRAINED[0]).write_bytes(stored)
     facts = {
         "scale": 1.0,
-        "rank": rank,
+        "ranks": [min(ranks, default=0), max(ranks, default=0)],
         "lost_by_rank": lost,
         "stages": [run_facts(r) for r in runs],
     }
@@ -78,11 +80,11 @@ def untrained() -> dict[str, Floats]:
 
 
 def changes(
-    model: Checkpoint, base: Mapping[str, Floats], *, rank: int
+    model: Checkpoint, base: Mapping[str, Floats], *, size: int
 ) -> tuple[dict[str, NDArray[Any]], float]:
     """The keys of `trained.safetensors`, and the share of the low-rank updates that is left out."""
     trained: dict[str, NDArray[Any]] = {}
-    kept = whole = 0.0
+    spectra: dict[str, Spectrum] = {}
     for name, before in base.items():
         after = model.f32(name)
         if np.array_equal(after, before):
@@ -92,23 +94,25 @@ def changes(
             rows = np.flatnonzero(delta.any(axis=1)).astype(np.int32)  # (n,)
             trained |= {f"rows:{name}": _half(after[rows]), f"rows_index:{name}": rows}
         elif name.startswith("text_model.") and delta.ndim == 2:
-            down, up, energy = low_rank(delta, rank)
-            trained |= int8_factors(name, down, up)
-            kept, whole = kept + energy, whole + float(np.square(delta).sum())
+            spectra[name] = Spectrum.of(delta)
         elif delta.ndim >= 2:
             steps, scale = int8_rows(delta)
             trained |= {f"delta:{name}": steps, f"delta_scale:{name}": scale}
         else:
             trained[f"set:{name}"] = _half(after)
-    return trained, round(1 - kept / whole, 5) if whole else 0.0
-
-
-def low_rank(delta: Floats, rank: int) -> tuple[Floats, Floats, float]:
-    """The nearest matrix of a rank as A (r, in), B (out, r), and the sum of its squares."""
-    up, sizes, down = torch.linalg.svd(torch.from_numpy(delta), full_matrices=False)
-    root = sizes[:rank].sqrt()  # (r,)
-    a, b = root[:, None] * down[:rank], up[:, :rank] * root  # (r, in), (out, r)
-    return a.numpy(), b.numpy(), float(sizes[:rank].square().sum())
+    room = size - len(save(trained)) - HEADER_BYTES * len(spectra)
+    if room < 0:
+        raise InputError(
+            f"all but the language model's matrices takes {size - room} bytes; wanted at most"
+            f" {size}. Give more --bytes, or train less of the tower"
+        )
+    ranks = chosen_ranks(spectra, room)
+    for name, rank in ranks.items():
+        if rank:
+            trained |= int8_factors(name, *spectra[name].factors(rank))
+    whole = sum(spectrum.whole for spectrum in spectra.values())
+    kept = sum(spectrum.kept(ranks[name]) for name, spectrum in spectra.items())
+    return trained, round(max(0.0, 1 - kept / whole), 5) if whole else 0.0
 
 
 def int8_factors(name: str, down: Floats, up: Floats) -> dict[str, NDArray[Any]]:
@@ -180,13 +184,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("--out", type=Path, default=assets(), help="a folder for a trial")
-    parser.add_argument("--rank", type=int, default=88)
+    parser.add_argument("--bytes", type=int, default=LARGEST_BYTES, help="at most")
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="folders of the stages")
     args = parser.parse_args(arguments)
 
     def write() -> None:
-        facts = publish(args.model, args.out, rank=args.rank, runs=args.runs)
-        print(json.dumps({key: facts[key] for key in ("rank", "lost_by_rank")}))
+        facts = publish(args.model, args.out, size=args.bytes, runs=args.runs)
+        print(json.dumps({key: facts[key] for key in ("ranks", "lost_by_rank")}))
 
     return exit_code(write)
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import save
 
 from recipes.embedded import publish as step
-from recipes.embedded.publish import changes, int8_rows, low_rank, publish
+from recipes.embedded.low_rank import Spectrum, chosen_ranks
+from recipes.embedded.publish import LARGEST_BYTES, changes, int8_rows, publish
 from smolvlm.errors import CheckpointError, InputError
 from smolvlm.weights.embedded import apply_trained, assets, read_trained
 from smolvlm.weights.names import EMBEDDING, PATCH_WEIGHT
@@ -65,7 +67,7 @@ def model(
 
 
 def test_each_kind_of_change_has_its_form(model: Path, base: dict[str, Floats]) -> None:
-    found, lost = changes(open_checkpoint(model), base, rank=RANK)
+    found, lost = changes(open_checkpoint(model), base, size=LARGEST_BYTES)
     assert {key: str(value.dtype) for key, value in found.items()} == {
         f"lora_a:{Q_PROJ}": "int8",
         f"lora_b:{Q_PROJ}": "int8",
@@ -85,7 +87,7 @@ def test_each_kind_of_change_has_its_form(model: Path, base: dict[str, Floats]) 
 def test_what_is_written_assembles_to_what_was_trained(
     model: Path, base: dict[str, Floats], trained: dict[str, Floats], tmp_path: Path
 ) -> None:
-    facts = publish(model, tmp_path / "out", rank=RANK)
+    facts = publish(model, tmp_path / "out")
     again = apply_trained(base, *read_trained(tmp_path / "out"))
     for name, wanted in trained.items():
         if wanted is base[name]:
@@ -97,24 +99,42 @@ def test_what_is_written_assembles_to_what_was_trained(
         room = max(room, 2**-11 * float(np.abs(wanted).max()) if name in (NORM, EMBEDDING) else 0)
         assert np.abs(again[name] - wanted).max() <= room, name
     assert facts == json.loads((tmp_path / "out" / "trained.json").read_text())
-    assert facts == {"scale": 1.0, "rank": RANK, "lost_by_rank": 0.0, "stages": []}
+    assert facts == {"scale": 1.0, "ranks": [RANK, RANK], "lost_by_rank": 0.0, "stages": []}
 
 
 def test_the_folder_has_what_assembling_needs(model: Path, tmp_path: Path) -> None:
     for _ in range(2):  # the second time over what is there
-        publish(model, tmp_path / "out", rank=RANK)
+        publish(model, tmp_path / "out")
     small = [path for path in assets().iterdir() if not path.name.startswith("trained")]
     assert small
     assert all((tmp_path / "out" / path.name).read_bytes() == path.read_bytes() for path in small)
 
 
-def test_a_rank_that_is_too_small_says_what_it_loses(
+def test_too_few_bytes_keep_the_largest_directions_and_say_what_is_lost(
     model: Path, base: dict[str, Floats], trained: dict[str, Floats]
 ) -> None:
-    found, lost = changes(open_checkpoint(model), base, rank=1)
+    everything, _ = changes(open_checkpoint(model), base, size=LARGEST_BYTES)
+    fixed = len(save({k: v for k, v in everything.items() if not k.startswith("lora")}))
+    one = sum(base[Q_PROJ].shape) + 4
+    size = fixed + step.HEADER_BYTES + 2 * one - 1
+    found, lost = changes(open_checkpoint(model), base, size=size)
+    assert len(save(found)) <= size
     assert found[f"lora_a:{Q_PROJ}"].shape == (1, base[Q_PROJ].shape[1])
     sizes = np.linalg.svd(trained[Q_PROJ] - base[Q_PROJ], compute_uv=False)
     assert lost == pytest.approx(1 - sizes[0] ** 2 / np.square(sizes).sum(), abs=1e-4)
+
+
+def test_directions_of_all_matrices_share_the_room() -> None:
+    flat, steep = (
+        Spectrum.of(np.diag([3.0, 3, 3, 3]).astype(np.float32)),
+        Spectrum.of(np.diag([9.0, 2, 1, 1]).astype(np.float32)),
+    )
+    spectra = {"flat": flat, "steep": steep}
+    assert flat.cost == steep.cost == 4 + 4 + 4
+    assert chosen_ranks(spectra, 11) == {"flat": 0, "steep": 0}
+    assert chosen_ranks(spectra, 12) == {"flat": 0, "steep": 1}
+    assert chosen_ranks(spectra, 5 * 12) == {"flat": 4, "steep": 1}
+    assert chosen_ranks(spectra, 1000) == {"flat": 4, "steep": 4}
 
 
 @pytest.mark.parametrize("shape", [(40, 30), (30, 40)])
@@ -122,11 +142,12 @@ def test_a_low_rank_is_exact_where_it_suffices_and_nearest_elsewhere(
     shape: tuple[int, int],
 ) -> None:
     exact = noise((shape[0], 5), 1.0) @ noise((5, shape[1]), 1.0)
-    down, up, kept = low_rank(exact, 5)
-    assert down.shape == (5, shape[1]) and up.shape == (shape[0], 5)
+    spectrum = Spectrum.of(exact)
+    (down, up), kept = spectrum.factors(5), spectrum.kept(5)
+    assert len(spectrum.sizes) == 5 and down.shape == (5, shape[1]) and up.shape == (shape[0], 5)
     assert np.abs(up @ down - exact).max() < 1e-4
     assert kept == pytest.approx(float(np.square(exact).sum()), rel=1e-5)
-    down, up, kept = low_rank(exact, 2)
+    (down, up), kept = spectrum.factors(2), spectrum.kept(2)
     left = float(np.square(up @ down - exact).sum())
     assert left == pytest.approx(float(np.square(exact).sum()) - kept, rel=1e-3)
     others = [noise((shape[0], 2), s) @ noise((2, shape[1]), s) for s in (0.5, 1.0, 2.0)]
@@ -150,14 +171,13 @@ def test_steps_are_at_most_half_a_step_away(shape: tuple[int, ...]) -> None:
 def test_what_cannot_be_carried_is_refused(
     model: Path, base: dict[str, Floats], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step, "LARGEST_BYTES", 1000)
-    with pytest.raises(InputError, match=rf"rank {RANK} makes \d+ bytes; wanted at most 1000"):
-        publish(model, tmp_path / "out", rank=RANK)
+    with pytest.raises(InputError, match=r"takes \d+ bytes; wanted at most 1000"):
+        publish(model, tmp_path / "out", size=1000)
     assert not (tmp_path / "out").exists()
     for wrong in (1e6, float("nan")):
         checkpoint: Any = open_checkpoint(model)
         with pytest.raises(CheckpointError, match="which float16 cannot"):
-            changes(Spoilt(checkpoint, wrong), base, rank=RANK)  # type: ignore[arg-type]
+            changes(Spoilt(checkpoint, wrong), base, size=LARGEST_BYTES)  # type: ignore[arg-type]
 
 
 class Spoilt:
@@ -187,7 +207,7 @@ def test_the_facts_of_the_runs(model: Path, tmp_path: Path) -> None:
         | {"held_out": 1.5, "held_out_tasks": {"word": 2.5}},
     ]
     (learned / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    facts = publish(model, tmp_path / "out", rank=RANK, runs=[aligned, learned])
+    facts = publish(model, tmp_path / "out", runs=[aligned, learned])
     assert facts["stages"] == [
         {"stage": "align", "minutes": 25, "held_out": 0.4},
         {"stage": "learn", "minutes": 2.0, "steps": 2, "samples": 47, "held_out": [2.0, 1.5]}
@@ -197,7 +217,7 @@ def test_the_facts_of_the_runs(model: Path, tmp_path: Path) -> None:
 
 def test_the_command_line(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    assert step.main([str(model), "--out", str(out), "--rank", "3"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"rank": 3, "lost_by_rank": 0.0}
+    assert step.main([str(model), "--out", str(out)]) == 0
+    assert json.loads(capsys.readouterr().out) == {"ranks": [3, 3], "lost_by_rank": 0.0}
     assert step.main([str(tmp_path / "nowhere"), "--out", str(out)]) == 2
     assert capsys.readouterr().err.startswith("Error: ")
