@@ -43,7 +43,8 @@ class Spectrum:
     @property
     def cost(self) -> int:
         """Bytes of one direction."""
-        return len(self.up) + self.down.shape[1] + SCALE_BYTES
+        outputs, inputs = len(self.up), int(self.down.shape[1])
+        return outputs + inputs + SCALE_BYTES
 
     def factors(self, rank: int) -> tuple[Floats, Floats]:
         """The nearest matrix of a rank as A (r, in) and B (out, r), equally large."""
