@@ -7,7 +7,8 @@ that is printed in its cell, the drawing or shape it lies on, or nothing, as the
 language model's own embeddings of those words (`cells.py`). One picture of text teaches sixty
 tokens, so a tower learns to read in hours of one core; the language model is not run at all. Beside
 it a classifier, dropped afterwards, has to tell the characters from the patches, since pieces that
-share characters share nothing in the language model's space.
+share characters share nothing in the language model's space. OUT keeps it for a stage that goes on:
+an untaught one would undo what the tower has learned.
 
 MODEL has full tiles. Their quarters are read alone, with the positions they have in the whole:
 attention over a quarter of the patches costs a sixteenth, and characters keep their size. `--whole`
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
@@ -50,6 +52,7 @@ LOOKED_AT = 24  # samples of each look
 NEGATIVES = 4096  # words a cell is told apart from, besides those of the batch
 COVERED = 0.5  # of a cell, from which it has to tell its words from others
 HALVES = 2
+HEAD = "characters.safetensors"
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ class Stage:
         self.mean = self.table.mean(0) if mean is None else mean  # (H,)
         width = self.network.config.vision.hidden_size
         self.head = nn.Linear(width, HALVES * CLASSES)
+        if (model / HEAD).exists():  # the stage before has taught it
+            self.head.load_state_dict(load_file(model / HEAD))
         self.scale = nn.Parameter(torch.tensor(settings.scale).log())
         self.variance = float((self.table - self.mean).square().mean())
         self.generator = torch.Generator().manual_seed(settings.seed)
@@ -193,8 +198,9 @@ class Stage:
         return found
 
     def save(self, out: Path) -> None:
-        """The model folder as it stands now."""
+        """The model folder as it stands now, and beside it the classifier of characters."""
         save_merged(out, self.base, trained_tensors(self.network))
+        save_file(self.head.state_dict(), out / HEAD)
 
 
 def fit(model: Path, out: Path, materials: Materials, settings: Settings) -> None:

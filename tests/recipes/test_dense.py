@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from recipes.embedded import dense
 from recipes.embedded.cells import Cells, Seen, stacked
@@ -114,6 +115,9 @@ def test_a_run_leaves_a_model_and_its_numbers(
     }  # fmt: skip
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == facts["steps"]
     before, after = open_checkpoint(model), open_checkpoint(out)
+    again = Stage(out, None, SETTINGS)
+    kept = load_file(out / dense.HEAD)
+    assert torch.equal(again.head.weight, kept["weight"]) and kept["weight"].any()
     changed = {n for n in before.names() if not np.array_equal(before.raw(n), after.raw(n))}
     assert changed and all(name.startswith(("vision_model.", "connector.")) for name in changed)
 
