@@ -22,9 +22,9 @@ SUITE = ROOT / "benchmarks" / "results" / "evaluation.json"
 RECALL = SUITE.with_name("embedded_e1c.json")
 LIMITS = (
     "It names simple drawn things and short facts about simple pictures, in English. What the table"
-    " does not call learnt it has not learnt: it reads a short word now and then, and says something"
-    " plausible when it does not know. No people, no faces, no brands. Do not use it to decide"
-    " anything."
+    " does not call learnt it has not learnt: it reads a short word now and then, and says"
+    " something plausible when it does not know. No people, no faces, no brands. Do not use it to"
+    " decide anything."
 )
 CARD = """# The embedded model
 
