@@ -3,8 +3,9 @@
 With bfloat16 on a CPU that has matrix tiles these run in kernels of our own, `passes.h` and
 `attention_back.h` of `native/csrc`: PyTorch's tanh-GELU takes twice their time there, and its
 attention, which copies every array it reads, three times (`benchmarks/training_passes.py`).
-Everywhere else PyTorch computes the same. The kernels are exact to 1e-4 before they round to bfloat16, which costs forty times that. In
-inference mode, as the PyTorch engine runs, they are left out: that engine is the readable one.
+Everywhere else PyTorch computes the same. The kernels are exact to 1e-4 before they round to
+bfloat16, which costs forty times that. In inference mode, as the PyTorch engine runs, they are left
+out: that engine is the readable one.
 
 Letters: B samples, L tokens, A heads, W width of one head.
 """
