@@ -145,12 +145,7 @@ class Stage:
         self.steps = TowerSteps(
             self.network,
             [([*self.pointers.parameters()], settings.scale_rate)],
-            frozen_layers=settings.frozen_layers,
-            tower_rate=settings.tower_rate,
-            layer_decay=settings.layer_decay,
-            connector_rate=settings.connector_rate,
-            weight_decay=settings.weight_decay,
-            clip=settings.clip,
+            settings,
         )
 
     @torch.no_grad()

@@ -23,6 +23,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from recipes.embedded import printed_cells
+from recipes.embedded.align import WHOLE, covered
 from recipes.embedded.generators import canvas, composites, outlines, shapes
 from recipes.embedded.generators.canvas import Scene
 from recipes.embedded.materials import Materials
@@ -30,8 +31,7 @@ from recipes.embedded.views import covered_view
 from smolvlm.processing.tokenizer import Tokenizer
 
 MOST = 8  # tokens of a cell that are kept
-WHOLE = 0.3  # share of its cell that a thing has to cover for the token to say all of its name
-LEAST = 0.06  # share below which it says nothing of it
+LEAST = 0.2  # of what a thing must cover to be named whole, below which it is not named at all
 HALVES = 2  # of a patch, each with a character of its own
 # What a sample is, and how often.
 KINDS = {"print": 0.55, "drawings": 0.32, "shapes": 0.05, "things": 0.08}
@@ -175,20 +175,19 @@ class Cells(Dataset[Seen]):
                 )
             )  # fmt: skip
             for cell, area in enumerate(np.outer(down, across).ravel()):
-                if (share := area / size**2) > LEAST:
-                    truth.add(cell, tokens, min(1.0, float(share) / WHOLE))
+                if (amount := min(1.0, float(area) / size**2 / WHOLE)) > LEAST:
+                    truth.add(cell, tokens, amount)
         return truth
 
     def _drawing(self, rng: random.Random, side: int) -> Seen:
         row, drawings = rng.choice(self.rows), self.materials.drawings
         tile, alpha = covered_view(drawings.image(row), side=side, seed=rng.getrandbits(40))
         cells = self.cells * side // self.side
-        size, patches = side // cells, (side // self.patch) ** 2
-        opaque = alpha.reshape(cells, size, cells, size).mean((1, 3)).ravel() / 255  # (T,)
+        patches = (side // self.patch) ** 2
         truth, tokens = Canvas(cells), self._encode(f" {drawings.row(row)['label']}")
-        for cell, share in enumerate(opaque):
-            if share > LEAST:
-                truth.add(cell, tokens, min(1.0, float(share) / WHOLE))
+        for cell, amount in enumerate(covered(alpha, cells)):
+            if amount > LEAST:
+                truth.add(cell, tokens, float(amount))
         nothing = np.zeros((patches, HALVES), dtype=np.int64)
         kind = QUARTERS if side == self.side else SMALL
         return single(tile, truth, nothing, kind)

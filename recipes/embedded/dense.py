@@ -99,12 +99,7 @@ class Stage:
         self.steps = TowerSteps(
             self.network,
             [([*self.head.parameters(), self.scale], settings.head_rate)],
-            frozen_layers=settings.frozen_layers,
-            tower_rate=settings.tower_rate,
-            layer_decay=settings.layer_decay,
-            connector_rate=settings.connector_rate,
-            weight_decay=settings.weight_decay,
-            clip=settings.clip,
+            settings,
         )
         self.positions = self._positions().to(torch.bfloat16)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -16,38 +17,69 @@ from torch import nn
 from smolvlm.model.smolvlm import SmolVLM
 
 
+class Rates(Protocol):
+    """What a stage's settings say of the tower; rates of blocks fall from the last to the first."""
+
+    @property
+    def frozen_layers(self) -> int:
+        """First blocks that stay as they are."""
+        ...
+
+    @property
+    def tower_rate(self) -> float:
+        """Of the last block."""
+        ...
+
+    @property
+    def layer_decay(self) -> float:
+        """What a block has of the rate of the next one."""
+        ...
+
+    @property
+    def connector_rate(self) -> float:
+        """Of the connector."""
+        ...
+
+    @property
+    def weight_decay(self) -> float:
+        """Of matrices of the tower."""
+        ...
+
+    @property
+    def clip(self) -> float:
+        """Largest norm of all gradients."""
+        ...
+
+
 class TowerSteps:
     """The tower of a network from block `frozen_layers` on, its connector, and what else learns.
 
-    more: parameters with their rates. Rates of blocks fall by `layer_decay` from the last to the
-    first.
+    more: parameters with their rates.
     """
 
     def __init__(
         self,
         network: SmolVLM,
         more: Sequence[tuple[Sequence[nn.Parameter], float]],
-        *,
-        frozen_layers: int,
-        tower_rate: float,
-        layer_decay: float,
-        connector_rate: float,
-        weight_decay: float,
-        clip: float,
+        rates: Rates,
     ) -> None:
-        self.network, self.clip = network, clip
+        self.network, self.clip = network, rates.clip
         tower, connector = network.vision_model, network.connector
-        layers = [*tower.encoder.layers[frozen_layers:], tower.post_layernorm]
+        layers = [*tower.encoder.layers[rates.frozen_layers :], tower.post_layernorm]
         network.requires_grad_(False)
         for module in (*layers, connector):
             module.requires_grad_(True)
         groups: list[dict[str, object]] = [
-            {"params": [*connector.parameters()], "peak": connector_rate, "weight_decay": 0.0},
+            {
+                "params": [*connector.parameters()],
+                "peak": rates.connector_rate,
+                "weight_decay": 0.0,
+            },
             *({"params": [*own], "peak": rate, "weight_decay": 0.0} for own, rate in more),
         ]
         for distance, layer in enumerate(reversed(layers)):
-            rate = tower_rate * layer_decay ** max(distance - 1, 0)
-            for many, decay in ((True, weight_decay), (False, 0.0)):
+            rate = rates.tower_rate * rates.layer_decay ** max(distance - 1, 0)
+            for many, decay in ((True, rates.weight_decay), (False, 0.0)):
                 params = [p for p in layer.parameters() if (p.ndim > 1) == many]
                 if params:
                     groups.append({"params": params, "peak": rate, "weight_decay": decay})
